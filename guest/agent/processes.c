@@ -14,6 +14,7 @@
 
 #include "frames.h"
 #include "streams.h"
+#include "terminals.h"
 
 #define WORDS_MAX 1024
 #define HEAD 8u      /* flags, columns, rows */
@@ -125,7 +126,7 @@ void process_resize(uint32_t number, unsigned columns, unsigned rows) {
     struct stream *stream = stream_find(number);
     struct winsize size = {.ws_col = (unsigned short)columns, .ws_row = (unsigned short)rows};
     if (stream && stream->flags & RUN_TERMINAL && stream->output >= 0)
-        ioctl(stream->output, TIOCSWINSZ, &size);
+        terminal_resize(stream->output, stream->pid, &size);
 }
 
 static pid_t read_pid(const char *path) {

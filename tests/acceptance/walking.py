@@ -16,9 +16,9 @@ WALK_S = 360.0
 
 
 @contextmanager
-def readers_region() -> Iterator[LiveRegion]:
+def readers_region(*options: str) -> Iterator[LiveRegion]:
     """The sample's image and role are there, nothing else was done yet."""
-    live = start_region()
+    live = start_region(*options)
     try:
         live.leave_sample()
         yield live

@@ -5,9 +5,10 @@ from pathlib import Path
 import pytest
 
 from neargate.agent.points import Point
+from neargate.model.capacity import HostPlatform
 from neargate.model.launch import Dependency, TaskLaunch
 from neargate.testing.agent_host import INCARNATION, TASK_ID, AgentHost, container, launch, play
-from neargate.testing.fake_sandbox import Program
+from neargate.testing.fake_sandbox import MACHINE_OVERHEAD, Program
 
 POINTS = tuple(Point)
 LAUNCH_POINTS = POINTS[: POINTS.index(Point.RUNNING_SAVED) + 1]
@@ -59,6 +60,31 @@ def test_a_container_that_waits_for_an_exit_is_made_before_it(tmp_path: Path) ->
     play(tmp_path, scenario, prepare=prepare)
 
 
+@pytest.mark.parametrize("is_machine", [True, False])
+def test_the_boot_of_a_machine_is_not_held_to_its_tasks_share_of_a_processor(tmp_path: Path, is_machine: bool) -> None:
+    """But what follows is; of containers, all that an image's processes do."""
+    limited: list[bool] = []
+
+    def watch(host: AgentHost) -> None:
+        host.sandbox.is_machine = is_machine
+        start = host.sandbox.start_container
+
+        async def started(runtime_id: str) -> int:
+            limited.append(TASK_ID in host.host.cgroups.cpu_limited)
+            return await start(runtime_id)
+
+        host.sandbox.start_container = started  # type: ignore[method-assign]
+
+    async def scenario(host: AgentHost) -> None:
+        host.server.run(whole_task())
+        await host.server.status(TASK_ID, "RUNNING")
+        assert TASK_ID in host.host.cgroups.cpu_limited
+
+    play(tmp_path, scenario, prepare=watch)
+    pause, *containers = limited
+    assert not pause and containers == [not is_machine, True]
+
+
 def test_its_cgroup_on_the_host_has_room_for_the_machine(tmp_path: Path) -> None:
     async def scenario(host: AgentHost) -> None:
         task = whole_task()
@@ -66,9 +92,27 @@ def test_its_cgroup_on_the_host_has_room_for_the_machine(tmp_path: Path) -> None
         await host.server.status(TASK_ID, "RUNNING")
         size = host.sandbox.named("web").config.task_size
         assert (size.cpu_units, size.memory_mib) == (task.cpu_units, task.memory_mib)
-        overhead_mib = host.sandbox.overhead_mib(task.memory_mib)
+        overhead_mib = host.sandbox.facts.overhead.of(task.memory_mib)
         assert overhead_mib > 0
         assert host.host.cgroups.tasks[TASK_ID].memory_mib == task.memory_mib + overhead_mib
+
+    play(tmp_path, scenario, prepare=prepare)
+
+
+def test_the_host_says_what_isolates_its_tasks_and_what_a_machine_takes(tmp_path: Path) -> None:
+    """From its first word; and again when more is known of it."""
+
+    async def scenario(host: AgentHost) -> None:
+        await host.server.connected()
+        [*_, said] = host.server.hosts
+        assert (said.sandbox, said.overhead) == ("microvm", MACHINE_OVERHEAD)
+        assert said.platform == HostPlatform(kernel="6.1", guest_image="6.1 guest", vmm="fake 1")
+        host.host.cgroups.used_mib = 100
+        host.sandbox.is_machine = False
+        before = len(host.server.hosts)
+        while len(host.server.hosts) == before:
+            await host.clock.sleep(1)
+        assert (host.server.hosts[-1].sandbox, host.server.hosts[-1].used_memory_mib) == ("container", 128)
 
     play(tmp_path, scenario, prepare=prepare)
 

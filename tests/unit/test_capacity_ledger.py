@@ -15,6 +15,7 @@ from neargate.model.capacity import (
     Reservation,
     ReservationRequest,
     SubnetView,
+    TaskOverhead,
     Tenancy,
 )
 from neargate.model.knobs import Knobs
@@ -25,6 +26,8 @@ from neargate.world import OsWorld
 ZONES = ("a", "b")
 ACCOUNTS = ("111111111111", "222222222222")
 KNOBS = Knobs(cpu_overcommit=2.0, disk_overcommit=1.0)
+
+MACHINE = TaskOverhead(memory_mib=100, memory_part=10)
 
 _tasks = st.integers(0, 9).map(lambda n: f"task-{n}")
 _steps = st.one_of(
@@ -91,6 +94,7 @@ async def _do(capacity: Capacity, step: tuple[Any, ...], sandbox: str = "contain
             boot_id="boot",
             capacity=HostCapacity(cpu_units=1024, memory_mib=memory, disk_gib=100),
             sandbox="container" if host_id == "h1" else sandbox,
+            overhead=TaskOverhead() if host_id == "h1" or sandbox == "container" else MACHINE,
             accepts_tasks=accepts,
         )
         await capacity.register_host(facts)
@@ -191,6 +195,30 @@ def test_ledger_and_database_say_the_same(rounds: list[list[tuple[Any, ...]]]) -
             await capacity.release(task_id, zone)
         _check(disk, capacity)
         assert not capacity._ledger.claims and not capacity._ledger.public.taken
+
+    asyncio.run(asyncio.wait_for(main(), 60))
+
+
+def test_what_a_host_needs_beside_a_task_is_reserved_with_it_and_given_back() -> None:
+    async def main() -> None:
+        world, disk = OsWorld({}), MemoryDisk()
+        capacity = await _open(world, disk)
+        row = "SELECT memory, free_memory FROM hosts"
+        await _do(capacity, ("register", "h2", 2451, True), "microvm")
+        made = [await capacity.reserve(_request(f"task-{n}", "b", 1024, False, ACCOUNTS[0])) for n in range(2)]
+        assert isinstance(made[0], Reservation) and isinstance(made[1], NoCapacity), "two times 1024 + 100 + 102"
+        await _do(capacity, ("register", "h2", 2452, True), "microvm")
+        again = await capacity.reserve(_request("task-1", "b", 1024, False, ACCOUNTS[0]))
+        assert isinstance(again, Reservation)
+        assert disk.databases["zone-a"].execute(row).fetchall() == [(2452, 0)]
+        # Another word of the host, and another process: what was taken is what is given back.
+        await _do(capacity, ("register", "h2", 2452, True), "container")
+        capacity = await _open(world, disk)
+        _check(disk, capacity)
+        for number in range(2):
+            await capacity.release(f"task-{number}", "b")
+        assert disk.databases["zone-a"].execute(row).fetchall() == [(2452, 2452)]
+        _check(disk, capacity)
 
     asyncio.run(asyncio.wait_for(main(), 60))
 

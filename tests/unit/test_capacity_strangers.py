@@ -2,8 +2,11 @@
 
 import asyncio
 
-from neargate.capacity.manager import open_capacity
-from neargate.model.capacity import HostCapacity, HostFacts, RecordedReservation
+import pytest
+from msgspec.structs import replace
+
+from neargate.capacity.manager import Capacity, open_capacity
+from neargate.model.capacity import HostCapacity, HostFacts, RecordedReservation, TaskOverhead
 from neargate.model.knobs import Knobs
 from neargate.model.network import Eni
 from neargate.store.sqlite import MemoryDisk, MemoryStores
@@ -38,18 +41,22 @@ def recorded() -> RecordedReservation:
     )
 
 
+async def opened(world: OsWorld, disk: MemoryDisk) -> Capacity:
+    return await open_capacity(
+        world,
+        MemoryStores(world, KNOBS, disk),
+        shard="zone-a",
+        region="us-east-1",
+        zones=("a",),
+        public_pool="198.18.0.0/30",
+        knobs=KNOBS,
+    )
+
+
 def test_a_host_that_registers_after_a_restore_holds_what_was_restored() -> None:
     async def main() -> None:
         world, disk = OsWorld(), MemoryDisk()
-        zone = await open_capacity(
-            world,
-            MemoryStores(world, KNOBS, disk),
-            shard="zone-a",
-            region="us-east-1",
-            zones=("a",),
-            public_pool="198.18.0.0/30",
-            knobs=KNOBS,
-        )
+        zone = await opened(world, disk)
         await zone.restore([recorded()])
         await zone.register_host(HOST)
         row = "SELECT tasks, free_cpu, free_memory, free_disk, tenant FROM hosts"
@@ -58,5 +65,43 @@ def test_a_host_that_registers_after_a_restore_holds_what_was_restored() -> None
         assert (host["tasks"], host["reserved"]["cpu_units"]) == (1, 256)
         await zone.release("t-1", "a")
         assert disk.databases["zone-a"].execute(row).fetchall() == [(0, 4096, 8192, 100, None)]
+
+    asyncio.run(main())
+
+
+def test_what_passes_of_a_host_is_shown_and_costs_no_write() -> None:
+    async def main() -> None:
+        world, disk = OsWorld(), MemoryDisk()
+        zone = await opened(world, disk)
+        await zone.register_host(HOST)
+        query = "SELECT rev FROM hosts"
+        before = disk.databases["zone-a"].execute(query).fetchall()
+        await zone.register_host(replace(HOST, machines=3, used_memory_mib=512, refused_plans=1, flow_log_skips=2))
+        assert disk.databases["zone-a"].execute(query).fetchall() == before
+        [shown] = await zone.hosts()
+        assert (shown["machines"], shown["used_memory_mib"]) == (3, 512)
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("joins_before", [True, False])
+def test_what_was_restored_takes_what_its_host_needs_beside_it(joins_before: bool) -> None:
+    """Its cell knows the task's size only, and a host that is not there yet says later what else it needs."""
+
+    async def main() -> None:
+        world, disk = OsWorld(), MemoryDisk()
+        zone = await opened(world, disk)
+        host = replace(HOST, overhead=TaskOverhead(memory_mib=100, memory_part=8))
+        for joins in (joins_before, not joins_before):
+            await (zone.register_host(host) if joins else zone.restore([recorded()]))
+        row = "SELECT tasks, free_memory FROM hosts"
+        assert disk.databases["zone-a"].execute(row).fetchall() == [(1, 8192 - 512 - 100 - 64)]
+        await zone.register_host(replace(host, boot_id="2"))
+        [shown] = await zone.hosts()
+        assert shown["reserved"]["memory_mib"] == 676, "once"
+        assert disk.databases["zone-a"].execute(row).fetchall() == [(1, 8192 - 676)]
+        zone = await opened(world, disk)
+        await zone.release("t-1", "a")
+        assert disk.databases["zone-a"].execute(row).fetchall() == [(0, 8192)]
 
     asyncio.run(main())

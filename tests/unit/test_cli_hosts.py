@@ -2,9 +2,11 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec import structs
 
 from neargate.cli import hosts
 from neargate.cli.commands import parser as commands
@@ -13,7 +15,7 @@ from neargate.cli.paths import RegionPaths, region_paths
 from neargate.cli.problems import Problem
 from neargate.frontend.callers.credentials import Credentials
 from neargate.frontend.envelope import Envelope
-from neargate.model.capacity import HostCapacity, HostFacts, HostPlatform
+from neargate.model.capacity import HostCapacity, HostFacts, HostPlatform, TaskOverhead
 from neargate.model.knobs import DEFAULT_KNOBS
 from neargate.region import RegionPlan, open_region
 from neargate.store.sqlite import MemoryDisk, MemoryStores
@@ -44,6 +46,30 @@ async def opened(disk: MemoryDisk) -> HostsDesk:
         facts = HostFacts(host_id=name, boot_id="boot", capacity=room, sandbox="simulated", zone=ZONE)
         await region.capacities[ZONE].register_host(facts)
     return HostsDesk(region)
+
+
+def test_hosts_shows_what_is_used_of_what_is_reserved_and_what_machines_take(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    room = HostCapacity(cpu_units=1024, memory_mib=8192, disk_gib=100)
+    plain = HostFacts(host_id="host-a", boot_id="boot", capacity=room, sandbox="container", zone=ZONE)
+    beside = TaskOverhead(memory_mib=256, memory_part=50)
+    machines = structs.replace(plain, host_id="host-b", sandbox="emulated", overhead=beside)
+
+    async def body(desk: HostsDesk, _: MemoryDisk) -> None:
+        capacity = desk._region.capacities[ZONE]
+        for facts in (plain, machines, structs.replace(machines, machines=1, used_memory_mib=384)):
+            await capacity.register_host(facts)
+        shown = await desk.listed({})
+        monkeypatch.setattr(hosts, "ask", lambda *_, **__: shown)
+
+    story(body)
+    _, first, second, more = hosts.listed(region_paths(str(tmp_path))).splitlines()
+    assert first.split()[7:] == ["container", "0/0/8192", "-"] and second.split()[7:] == ["emulated", "384/0/8192", "-"]
+    assert more == (
+        "host-b: 1 machine; each takes 256 MiB and a part in 50 of its size beside its task, "
+        "which is in what is reserved"
+    )
 
 
 def story(body: Callable[[HostsDesk, MemoryDisk], Awaitable[None]]) -> None:

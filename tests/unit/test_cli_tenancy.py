@@ -63,16 +63,20 @@ def test_up_warns_of_a_kernel_that_all_share(paths: RegionPaths) -> None:
 
     config = RegionConfig(tenancy="shared")
     assert warns(config) and not warns(replace(config, tenancy="strict"))
-    assert not warns(replace(config, sandbox="simulated"))
+    assert not warns(replace(config, sandbox="simulated")) and not warns(replace(config, sandbox="microvm"))
+    emulated = banner(paths, replace(config, sandbox="microvm", allow_emulated="yes"), [])
+    assert "share this machine's emulator, which is no security boundary" in emulated
 
 
 @pytest.mark.parametrize(
-    ("tenancy", "sandbox", "is_told"),
+    ("tenancy", "sandbox", "emulated", "is_told"),
     [
-        ("strict", "container", True),
-        ("shared", "container", False),
-        ("one-task", "container", False),
-        ("strict", "simulated", False),
+        ("strict", "container", "no", True),
+        ("shared", "container", "no", False),
+        ("one-task", "container", "no", False),
+        ("strict", "simulated", "no", False),
+        ("strict", "microvm", "no", False),
+        ("strict", "microvm", "yes", True),
     ],
 )
 def test_who_makes_an_account_hears_that_it_shares_no_host(
@@ -81,9 +85,10 @@ def test_who_makes_an_account_hears_that_it_shares_no_host(
     capsys: pytest.CaptureFixture[str],
     tenancy: str,
     sandbox: str,
+    emulated: str,
     is_told: bool,
 ) -> None:
-    configs.save(paths, RegionConfig(tenancy=tenancy, sandbox=sandbox))
+    configs.save(paths, RegionConfig(tenancy=tenancy, sandbox=sandbox, allow_emulated=emulated))
     made = {"id": THEIRS, "access_key_id": "AKID", "secret_access_key": "secret"}
     monkeypatch.setattr(account, "ask", lambda *_, **__: made)
     assert commands.run(["account", "create", "theirs", "--data", str(paths.data)]) == 0
@@ -102,10 +107,11 @@ def test_hosts_shows_whose_tasks_they_have_and_their_software(
     found = [{"host_id": "h1", **host, **new}, {"host_id": "h2", **host, **some}, {"host_id": "h3", **host}]
     monkeypatch.setattr(hosts, "ask", lambda *_, **__: {"hosts": found})
     head, first, second, old = hosts.listed(paths).splitlines()
-    assert head.split()[-3:] == ["TASKS", "OF", "SOFTWARE"]
-    assert first.endswith(f"{ACCOUNT},{THEIRS}  0.4.0, kernel 6.1.0-21-amd64, guest image 2026.11.1, VMM QEMU 7.2")
-    assert second.split(maxsplit=6)[6].split(maxsplit=1) == ["-", "0.4.0, kernel 6.1.0-21-amd64"]
-    assert old.split()[-2:] == ["-", "-"], "an agent, or a server, of the release before"
+    assert head.split()[-7:-5] == ["TASKS", "OF"] and head.endswith("SANDBOX  MEMORY USED/RESERVED/ALL MiB  SOFTWARE")
+    assert first.split()[6] == f"{ACCOUNT},{THEIRS}"
+    assert first.endswith("  0.4.0, kernel 6.1.0-21-amd64, guest image 2026.11.1, VMM QEMU 7.2")
+    assert second.split(maxsplit=6)[6].split(maxsplit=3) == ["-", "-", "-", "0.4.0, kernel 6.1.0-21-amd64"]
+    assert old.split()[-4:] == ["-"] * 4, "an agent, or a server, of the release before"
 
 
 def test_this_machine_says_its_kernel(paths: RegionPaths) -> None:

@@ -34,7 +34,7 @@ from neargate.link.messages import (
     messages_to_agent,
     messages_to_server,
 )
-from neargate.model.capacity import HostCapacity, HostFacts, HostPlatform
+from neargate.model.capacity import HostCapacity, HostFacts, HostPlatform, TaskOverhead
 from neargate.model.knobs import Knobs
 from neargate.model.launch import ContainerReport, MemoryAtKill, TaskReport
 from neargate.testing.cell_rig import DEFINITION, ZONES, CellRig, host_of, id_of, in_cell, running, subnet
@@ -225,6 +225,12 @@ HOSTILE_FIRST: dict[str, ToServer | bytes] = {
     "a kernel of a mebibyte": Hello(
         protocol=PROTOCOL, host=replace(facts_of(MINE), platform=HostPlatform(kernel="6" * (1 << 20))), reports=()
     ),
+    "memory beside tasks that is negative": Hello(
+        protocol=PROTOCOL, host=replace(facts_of(MINE), overhead=TaskOverhead(memory_mib=-1)), reports=()
+    ),
+    "a part of memory that is negative": Hello(
+        protocol=PROTOCOL, host=replace(facts_of(MINE), overhead=TaskOverhead(memory_part=-1)), reports=()
+    ),
     "a zone that is none": Hello(protocol=PROTOCOL, host=replace(facts_of(MINE), zone="elsewhere"), reports=()),
     "no zone": Hello(protocol=PROTOCOL, host=replace(facts_of(MINE), zone=None), reports=()),
     "a machine of everything": Hello(
@@ -406,7 +412,9 @@ def test_the_wire_carries_no_types_that_the_checks_do_not_know() -> None:
     }
     assert set(HostFacts.__struct_fields__) == {
         *("host_id", "boot_id", "capacity", "architecture", "software", "sandbox", "zone", "accepts_tasks", "reason"),
-        *("strays", "last_stray", "refused_pools", "refused_plans", "flow_log_skips", "platform"),
+        *("strays", "last_stray", "refused_pools", "refused_plans", "flow_log_skips", "platform", "overhead"),
+        *("machines", "used_memory_mib"),
     }
+    assert set(TaskOverhead.__struct_fields__) == {"memory_mib", "memory_part"}
     assert set(HostPlatform.__struct_fields__) == {"kernel", "guest_image", "vmm"}
     assert msgspec.msgpack.decode(encode(Ping(n=2**64 - 1)), type=ToServer) == Ping(n=2**64 - 1)

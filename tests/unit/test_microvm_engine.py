@@ -25,6 +25,7 @@ from neargate.interfaces.sandbox import (
 from neargate.sandbox.microvm import runtime
 from neargate.sandbox.microvm.counters import MachineCgroups
 from neargate.sandbox.microvm.engine import MicroVmSandbox
+from neargate.sandbox.microvm.vmm import Accelerator
 from neargate.sandbox.pause import PAUSE_ARGS
 from neargate.testing.fake_crun import oom_events
 from neargate.testing.fake_guest import FakeFile
@@ -84,7 +85,10 @@ async def until(rig: MicroVmRig, is_so: Callable[[], Awaitable[bool]]) -> None:
 
 async def stopped(rig: MicroVmRig, engine: MicroVmSandbox, config: ContainerConfig) -> ContainerState:
     async def is_stopped() -> bool:
-        return (await status(engine, config)).status == "stopped"
+        try:
+            return (await status(engine, config)).status == "stopped"
+        except EngineUnavailable:
+            return False  # nobody knows yet
 
     await until(rig, is_stopped)
     return await status(engine, config)
@@ -222,6 +226,71 @@ def test_a_runtime_that_refuses_is_told_in_the_words_of_aws(rig: MicroVmRig) -> 
     rig.run(story)
 
 
+# -- what the host says of it
+
+
+def test_machines_under_kvm_are_a_boundary_and_emulated_ones_are_none(rig: MicroVmRig) -> None:
+    kinds: list[str] = []
+    for rig.usable in (("kvm",), ("tcg",), ("kvm", "tcg")):
+
+        async def story(engine: MicroVmSandbox) -> None:
+            kinds.append(engine.facts.kind)
+
+        rig.run(story)
+    assert kinds == ["microvm", "emulated", "emulated"], "of a KVM that may boot nothing, the weaker is said"
+
+
+@pytest.mark.parametrize(("broken", "kind"), [(frozenset(), "microvm"), (frozenset({"kvm"}), "emulated")])
+def test_the_first_machine_shows_what_they_are(rig: MicroVmRig, broken: frozenset[Accelerator], kind: str) -> None:
+    rig.usable, rig.vmm.refuses = ("kvm", "tcg"), broken
+
+    async def story(engine: MicroVmSandbox) -> None:
+        config = await made(rig, engine, "a", *LONG)
+        await engine.start_container(config.runtime_id)
+        assert engine.facts.kind == kind
+        rig.vmm.refuses = frozenset({"kvm"})  # for a while it makes none: nothing is emulated instead
+        other = await made(rig, engine, "b", *LONG, task_id="task-2")
+        if kind == "microvm":
+            with pytest.raises(SandboxError, match="no virtual machine can be made"):
+                await engine.start_container(other.runtime_id)
+        assert engine.facts.kind == kind
+
+    rig.run(story)
+
+
+def test_an_emulated_machine_of_an_earlier_agent_is_no_boundary_either(rig: MicroVmRig) -> None:
+    async def story(engine: MicroVmSandbox) -> None:
+        config = await made(rig, engine, "a", *LONG)
+        await engine.start_container(config.runtime_id)
+        await engine.close()
+        rig.usable = ("kvm",)  # its operator allows no emulation any more
+        later = rig.agent()
+        await later.start()
+        assert later.facts.kind == "emulated"
+        await later.delete_container(config.runtime_id)
+        assert later.facts.kind == "microvm"
+        await later.close()
+
+    rig.run(story)
+
+
+def test_what_a_machine_takes_beside_its_task_is_told(rig: MicroVmRig) -> None:
+    async def story(engine: MicroVmSandbox) -> None:
+        size = TaskSize(cpu_units=1024, memory_mib=2048)
+        config = replace(rig.config(rig.images.known["r/a:1"], "a", *LONG, task_id="task-1"), task_size=size)
+        await engine.create_container(config)
+        await engine.start_container(config.runtime_id)
+        assert engine.facts.machines == 1
+        await rig.vmm.end("task-1")
+        await stopped(rig, engine, config)
+        assert engine.facts.machines == 0
+        monitor_mib = (await rig.vmm.probe()).overhead_mib
+        assert engine.facts.overhead.of(2048) == rig.vmm.made[0].memory_mib - 2048 + monitor_mib
+        assert (engine.facts.guest_image, engine.facts.vmm) == ("6.1 guest", "fake")
+
+    rig.run(story)
+
+
 # -- machines that fail
 
 
@@ -251,10 +320,99 @@ def test_a_machine_that_says_nothing_twice_fails_the_start(rig: MicroVmRig) -> N
 
 def test_a_monitor_that_can_never_make_it_is_not_asked_twice(rig: MicroVmRig) -> None:
     async def story(engine: MicroVmSandbox) -> None:
-        rig.vmm.refuses = True
+        rig.vmm.refuses = frozenset({"tcg"})
         config = await made(rig, engine, "a", *LONG)
         with pytest.raises(SandboxError, match="no virtual machine can be made"):
             await engine.start_container(config.runtime_id)
+
+    rig.run(story)
+
+
+def test_a_way_that_is_refused_gives_way_to_the_next_and_is_not_taken_again(rig: MicroVmRig) -> None:
+    rig.usable, rig.vmm.refuses = ("kvm", "tcg"), frozenset({"kvm"})
+
+    async def story(engine: MicroVmSandbox) -> None:
+        for name in ("a", "b"):
+            config = await made(rig, engine, name, *LONG, task_id=f"task-{name}")
+            await engine.start_container(config.runtime_id)
+        assert [spec.accelerator for spec in rig.vmm.made] == ["tcg", "tcg"]
+        assert len([note for note in rig.notes if "(kvm)" in note]) == 1
+
+    rig.run(story)
+
+
+def test_an_image_of_which_no_disk_can_be_made_fails_the_start_in_its_own_words(rig: MicroVmRig) -> None:
+    async def story(engine: MicroVmSandbox) -> None:
+        rig.images.refusal = "CannotPullContainerError: no space left on device"
+        config = await made(rig, engine, "a", *LONG)
+        with pytest.raises(SandboxError, match="no space left on device"):
+            await engine.start_container(config.runtime_id)
+        assert rig.vmm.made == [] and rig.host.given == []
+        rig.images.refusal = ""
+        await engine.start_container(config.runtime_id)
+        assert (await status(engine, config)).status == "running"
+
+    rig.run(story)
+
+
+def test_a_disk_that_is_never_given_fails_the_start_and_leaves_nothing(rig: MicroVmRig) -> None:
+    async def story(engine: MicroVmSandbox) -> None:
+        rig.host.busy = LOOKS
+        config = await made(rig, engine, "a", *LONG)
+        with pytest.raises(SandboxError, match="no virtual machine can be made: the disk is still used"):
+            await engine.start_container(config.runtime_id)
+        assert rig.vmm.made == []
+        await engine.delete_container(config.runtime_id)
+
+    rig.run(story)
+
+
+def test_a_guest_that_panics_before_it_spoke_is_not_waited_for(rig: MicroVmRig) -> None:
+    """Its monitor may stand still and keep the connection."""
+
+    async def story(engine: MicroVmSandbox) -> None:
+        rig.vmm.silent = 2
+        config = await made(rig, engine, "a", *LONG)
+        since = rig.world.monotonic()
+        starting = asyncio.gather(engine.start_container(config.runtime_id), return_exceptions=True)
+        for number in (1, 2):
+            while len(rig.vmm.made) < number:
+                await rig.world.sleep(0.1)
+            await rig.world.sleep(0.5)
+            rig.vmm.tell("task-1", "panicked")
+        [failure] = await starting
+        assert isinstance(failure, SandboxError) and "did not come up" in failure.reason
+        assert rig.world.monotonic() - since < rig.knobs.microvm_hello_s
+        assert rig.vmm.machines == {}
+
+    rig.run(story)
+
+
+def test_how_a_machine_ended_is_told_though_its_connection_ends_before(rig: MicroVmRig) -> None:
+    async def story(engine: MicroVmSandbox) -> None:
+        config = await made(rig, engine, "a", *LONG)
+        await engine.start_container(config.runtime_id)
+        machine = rig.vmm.machines["task-1"]
+        machine.pid = 0
+        await machine.guest.stop()
+        await rig.world.sleep(0.2)
+        await rig.vmm.end("task-1", "panicked")
+        state = await stopped(rig, engine, config)
+        assert state.reason == "InternalError: the virtual machine of the task stopped by itself"
+        await engine.delete_container(config.runtime_id)
+
+    rig.run(story)
+
+
+def test_a_machine_whose_end_nobody_tells_has_ended_all_the_same(rig: MicroVmRig) -> None:
+    async def story(engine: MicroVmSandbox) -> None:
+        config = await made(rig, engine, "a", *LONG)
+        await engine.start_container(config.runtime_id)
+        rig.vmm.machines["task-1"].pid = 0
+        await rig.vmm.guest("task-1").stop()
+        state = await stopped(rig, engine, config)
+        assert state.reason == "InternalError: the virtual machine of the task ended"
+        await engine.delete_container(config.runtime_id)
 
     rig.run(story)
 

@@ -5,15 +5,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from neargate.model.capacity import HostCapacity
+from neargate.model.capacity import HostCapacity, TaskOverhead
 from neargate.placement import feasible
 from neargate.placement.feasible import HostView, Wanted, refusal
 from neargate.placement.rank import choose, explain, rank
-from neargate.placement.reserve import Room, give_back, offered, take
+from neargate.placement.reserve import Room, give_back, offered, take, with_overhead
 from neargate.placement.software import software_of
 from neargate.placement.tenancy import ONE_TASK, SEVERAL
 
 WANTED = Wanted(zone="a", account="111111111111", cpu_units=256, memory_mib=512, disk_gib=20)
+ROOM = Room(cpu_units=256, memory_mib=512, disk_gib=20)
 HOST = HostView(host_id="h", free_cpu_units=256, free_memory_mib=512, free_disk_gib=20)
 
 hosts = st.builds(
@@ -27,6 +28,7 @@ hosts = st.builds(
     zone=st.sampled_from([None, "a", "b"]),
     tenant=st.sampled_from([None, "111111111111", "222222222222", SEVERAL, ONE_TASK]),
     pool=st.sampled_from(["", "111111111111", "111111111111/a"]),
+    overhead=st.sampled_from([TaskOverhead(), TaskOverhead(memory_mib=100, memory_part=50)]),
     connected=st.booleans(),
     accepts_tasks=st.booleans(),
     is_draining=st.booleans(),
@@ -91,15 +93,25 @@ def test_newest_software_first_then_the_tightest_fit() -> None:
     assert [host.host_id for host in ranked] == ["tight", "new", "old"]
 
 
+def test_a_host_must_have_room_for_what_it_needs_beside_the_task() -> None:
+    overhead = TaskOverhead(memory_mib=100, memory_part=50)
+    enough = replace(HOST, overhead=overhead, free_memory_mib=622)
+    short = replace(enough, free_memory_mib=621)
+    assert refusal(enough, WANTED) is None and choose([enough], WANTED) == enough
+    assert refusal(short, WANTED) == feasible.NO_MEMORY and choose([short], WANTED) is None
+    assert explain([short], WANTED) == f"1 x {feasible.NO_MEMORY} (621 of 512 MiB and 110 MiB beside them)"
+    assert with_overhead(ROOM, overhead) == replace(ROOM, memory_mib=622)
+
+
 def test_nothing_to_refuse_is_said_too() -> None:
     assert explain([], WANTED) == "the zone has no host"
 
 
 @given(hosts)
 def test_taking_and_giving_back_is_nothing(host: HostView) -> None:
-    taken = take(host, WANTED, tenant=WANTED.account)
+    taken = take(host, ROOM, tenant=WANTED.account)
     assert taken.tenant == WANTED.account and taken.free_memory_mib == host.free_memory_mib - 512
-    assert give_back(taken, WANTED, tenant=host.tenant) == host
+    assert give_back(taken, ROOM, tenant=host.tenant) == host
 
 
 def test_cpu_and_disk_are_promised_more_than_once_and_memory_is_not() -> None:

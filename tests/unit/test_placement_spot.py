@@ -6,6 +6,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
+from neargate.model.capacity import TaskOverhead
 from neargate.placement.feasible import HostView, Wanted
 from neargate.placement.reserve import Room
 from neargate.placement.spot import SpotTask, is_spare, reclaim
@@ -38,6 +39,13 @@ def test_the_newest_go_first_and_no_more_than_needed() -> None:
     assert plan is not None and names(plan.victims) == ["new"] and plan.coming.memory_mib == 512
     plan = reclaim([host()], tasks, wanted(1024))
     assert plan is not None and names(plan.victims) == ["new", "mid"]
+
+
+def test_room_is_taken_back_also_for_what_the_host_needs_beside_the_task() -> None:
+    machines = host(free=512, overhead=TaskOverhead(memory_mib=100, memory_part=50))
+    plan = reclaim([machines], [spot("old", 110, 1), spot("new", 109, 2)], wanted(512))
+    assert plan is not None and names(plan.victims) == ["old"]
+    assert reclaim([machines], [spot("new", 109, 2)], wanted(512)) is None
 
 
 def test_a_small_task_that_would_not_help_stays() -> None:

@@ -33,7 +33,7 @@ from ..link.session import (
     WithdrawVpc,
 )
 from ..log import get_logger
-from ..model.capacity import HostFacts
+from ..model.capacity import HostFacts, HostPlatform
 from ..model.flow_logs import FlowLogBatch
 from ..model.knobs import Knobs
 from ..model.lifecycle import StopCode
@@ -78,6 +78,7 @@ from .vpc_plans import VpcPlans
 
 T = TypeVar("T")
 DEFAULT_API_PORT = 80
+_USED_STEP_MIB, _USED_STEPS = 64, 64
 
 
 class Agent:
@@ -526,9 +527,16 @@ class Agent:
 
     async def _check_host(self) -> None:
         reason = await self._until_ready(self._disk_watch.look, "the host's disks")
-        strays = self._strays()
+        strays, engine = self._strays(), self._sandbox.facts
+        used = await self._cgroups.used_memory()
+        below = replace(self._facts.platform or HostPlatform(), guest_image=engine.guest_image, vmm=engine.vmm)
         told = replace(
             self._facts,
+            sandbox=engine.kind,
+            overhead=engine.overhead,
+            machines=engine.machines,
+            used_memory_mib=_coarse(used, self._facts.capacity.memory_mib),
+            platform=below if self._facts.platform else None,
             accepts_tasks=reason is None,
             reason=reason,
             strays=strays.packets,
@@ -543,3 +551,9 @@ class Agent:
 
     def _note(self, text: str) -> None:
         self._log.info(text)
+
+
+def _coarse(used_bytes: int, capacity_mib: int) -> int:
+    """MiB, rounded up to a step: what is used changes all the time, and each change is a message."""
+    step = max(_USED_STEP_MIB, capacity_mib // _USED_STEPS)
+    return -(-used_bytes // (step << 20)) * step

@@ -183,7 +183,7 @@ class TaskContext:
     def limits(self) -> TaskLimits:
         """Of the task's cgroup on this host: its size, and what the engine needs beside it."""
         memory_mib = self.size.memory_mib
-        overhead_mib = self.parts.sandbox.overhead_mib(memory_mib)
+        overhead_mib = self.parts.sandbox.facts.overhead.of(memory_mib)
         return TaskLimits(cpu_units=self.launch.cpu_units, memory_mib=memory_mib + overhead_mib)
 
     @property

@@ -6,7 +6,6 @@ import msgspec
 
 from ..model.capacity import RecordedReservation, Reservation
 from ..model.network import Eni
-from ..placement.feasible import Wanted
 from ..placement.reserve import Room
 from ..placement.tenancy import Sharing
 from ..vpc.addresses import address_number
@@ -18,6 +17,7 @@ Key = tuple[str, str]
 class Claim(msgspec.Struct, frozen=True, kw_only=True):
     """Addresses are whole numbers. Without an interface (`eni_id` None) `eni_error` says why; room is held anyway.
 
+    `room`: of the host, with what that needs beside the task.
     `waits_for`: whose room it was promised; known to the process that promised it only. `is_placed`: it is no task's
     but a thing's of the network, which its registry gives back; it holds an address and makes no host anybody's.
     """
@@ -36,15 +36,6 @@ class Claim(msgspec.Struct, frozen=True, kw_only=True):
     is_spot: bool = False
     is_placed: bool = False
     waits_for: tuple[Key, ...] = ()
-
-    def wanted(self) -> Wanted:
-        return Wanted(
-            zone=self.key[1],
-            account=self.account,
-            cpu_units=self.room.cpu_units,
-            memory_mib=self.room.memory_mib,
-            disk_gib=self.room.disk_gib,
-        )
 
 
 class NewClaim(msgspec.Struct, frozen=True, kw_only=True):

@@ -10,10 +10,12 @@ from ..placement.feasible import DRAINING
 from .ledger import Host, Ledger
 from .own_hosts import GIVEN_UP
 
+_PASSING = ("refused_plans", "flow_log_skips", "machines", "used_memory_mib")
+
 
 def is_known(before: HostFacts, now: HostFacts) -> bool:
-    """Whether nothing is new that a later process must know: these counts begin anew with the agent."""
-    return before == structs.replace(now, refused_plans=before.refused_plans, flow_log_skips=before.flow_log_skips)
+    """Whether nothing is new that a later process must know: these counts begin anew with the agent, or pass."""
+    return before == structs.replace(now, **{name: getattr(before, name) for name in _PASSING})
 
 
 def all_shown(ledger: Ledger) -> list[dict[str, Any]]:
@@ -49,6 +51,9 @@ def _shown(host: Host, nodes: int) -> dict[str, Any]:
         "sharing": host.sharing.value,
         "tasks": host.tasks,
         "nodes": nodes,
+        "overhead": structs.asdict(facts.overhead),
+        "machines": facts.machines,
+        "used_memory_mib": facts.used_memory_mib,
         "capacity": structs.asdict(facts.capacity),
         "offered": structs.asdict(host.offered),
         "reserved": structs.asdict(host.reserved),

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from ..model.capacity import HostFacts, Tenancy
 from ..placement.feasible import HostView
-from ..placement.reserve import Room, give_back, take
+from ..placement.reserve import Room, give_back, take, with_overhead
 from ..placement.software import software_of
 from ..placement.spot import SpotTask
 from ..placement.tenancy import GIVES_KERNEL, Sharing, sharing, tenant_of
@@ -62,6 +62,7 @@ class Ledger:
         self.lost: dict[str, float] = {}  # host without a session -> since when (monotonic)
         self._views: dict[str, HostView] = {}
         self._strangers: set[str] = set()  # hosts that claims name and that have not registered
+        self.bare: set[Key] = set()  # restored claims without what their host, a stranger, needs beside the task
 
     def views(self) -> Iterable[HostView]:
         return self._views.values()
@@ -84,6 +85,7 @@ class Ledger:
             zone=facts.zone,
             tenant=tenant_of(rule, accounts),
             pool=pool,
+            overhead=facts.overhead,
             connected=connected,
             accepts_tasks=facts.accepts_tasks,
             is_draining=is_draining,
@@ -107,6 +109,18 @@ class Ledger:
             for claim in self.claims.values():
                 if claim.host_id == facts.host_id and not claim.is_placed:
                     self._hold(self.hosts[facts.host_id], claim)
+
+    def dressed(self, facts: HostFacts) -> list[Claim]:
+        """The bare claims of a host that says now what it needs beside each task: with that."""
+        bare = [self.claims[key] for key in sorted(self.bare) if self.claims[key].host_id == facts.host_id]
+        return [replace(claim, room=with_overhead(claim.room, facts.overhead)) for claim in bare]
+
+    def dress(self, claims: Iterable[Claim]) -> None:
+        """Before the host is put: nothing of them is counted yet."""
+        for claim in claims:
+            if claim.key in self.bare:
+                self.bare.discard(claim.key)
+                self.claims[claim.key] = claim
 
     def set_view(self, host: Host, view: HostView) -> None:
         if view.pool != host.view.pool or view.connected != host.view.connected:
@@ -236,7 +250,7 @@ class Ledger:
         host.accounts[claim.account] = host.accounts.get(claim.account, 0) + 1
         if claim.is_spot:
             self._hold_spot(host, host.spot.plus(claim.room))
-        self.set_view(host, take(host.view, claim.wanted(), tenant=host.tenant))
+        self.set_view(host, take(host.view, claim.room, tenant=host.tenant))
 
     def remove(self, claim: Claim) -> None:
         """Undo `add`; once per claim, however often it is called."""
@@ -249,20 +263,21 @@ class Ledger:
         self._ahead.pop(claim.key, None)
         self.placed.pop(claim.key, None)
         self.unsettled.pop(claim.key, None)
+        self.bare.discard(claim.key)
         if claim.private_ip is not None:
             self.addresses(claim.subnet_id).taken.discard(claim.private_ip)
         if claim.public_ip is not None:
             self.public.discard(claim.public_ip)
         host = self.hosts.get(claim.host_id)
         if host is not None and not held.is_placed:
-            host.reserved = host.reserved.minus(claim.room)
+            host.reserved = host.reserved.minus(held.room)
             host.tasks -= 1
             host.accounts[claim.account] -= 1
             if not host.accounts[claim.account]:
                 del host.accounts[claim.account]
             if held.is_spot:
-                self._hold_spot(host, host.spot.minus(claim.room))
-            self.set_view(host, give_back(host.view, claim.wanted(), tenant=host.tenant))
+                self._hold_spot(host, host.spot.minus(held.room))
+            self.set_view(host, give_back(host.view, held.room, tenant=host.tenant))
 
 
 def _sum(rooms: Iterable[Room]) -> Room:

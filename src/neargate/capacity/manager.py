@@ -35,7 +35,7 @@ from ..model.knobs import DEFAULT_KNOBS, Knobs
 from ..model.network import Eni
 from ..placement.feasible import HostView, Wanted
 from ..placement.rank import choose, explain
-from ..placement.reserve import Room, offered
+from ..placement.reserve import Room, offered, with_overhead
 from ..placement.spot import is_spare, reclaim
 from ..store.gathering import GatheredWrites
 from ..vpc.addresses import address_text, ipv6_beside, mac_address, pool_range, private_dns_name
@@ -246,12 +246,13 @@ class Capacity:
         bits = self._world.random.getrandbits
         private, public, error = take_addresses(self._ledger, request)
         now = self._world.now()
+        room = Room(cpu_units=request.cpu_units, memory_mib=request.memory_mib, disk_gib=request.disk_gib)
         claim = Claim(
             key=(request.task_id, request.zone),
             capacity_id=ids.capacity_id(now, bits),
             account=request.account,
             host_id=host_id,
-            room=Room(cpu_units=request.cpu_units, memory_mib=request.memory_mib, disk_gib=request.disk_gib),
+            room=with_overhead(room, self._ledger.hosts[host_id].facts.overhead),
             subnet_id=request.subnet.subnet_id,
             private_ip=private,
             public_ip=public,
@@ -487,6 +488,11 @@ class Capacity:
         claim = claim_of_record(lost)
         if claim.key in self._ledger.claims:
             return
+        host = self._ledger.hosts.get(claim.host_id)
+        if host is not None and not claim.is_placed:
+            claim = structs.replace(claim, room=with_overhead(claim.room, host.facts.overhead))
+        elif not claim.is_placed:
+            self._ledger.bare.add(claim.key)
         self._ledger.add(claim)
         new = NewClaim(claim=claim, eni=lost.eni, owner=lost.owner, doc=_encode(lost.eni))
         try:
@@ -517,7 +523,10 @@ class Capacity:
 
     async def _register(self, facts: HostFacts, room: Room) -> None:
         pool = self._pools.of(facts.host_id)
-        await self._store.write([schema.register(facts, room, _encode(facts), pool=pool)])
+        dressed = self._ledger.dressed(facts)
+        host = schema.register(facts, room, _encode(facts), pool=pool)
+        await self._store.write([*map(schema.dress, dressed), host])
+        self._ledger.dress(dressed)
         self._put_host(facts, room, connected=True, pool=pool)
 
     def _put_host(self, facts: HostFacts, room: Room, *, connected: bool, pool: str) -> None:

@@ -106,6 +106,8 @@ _VOID_CLAIM = """UPDATE reservations SET state = 'void', voided_at = ?
     WHERE task_id = ? AND zone = ? AND state = 'reserved' AND capacity_id = ?"""
 _CARRY = """UPDATE reservations SET host = ?
     WHERE task_id = ? AND zone = ? AND state = 'reserved' AND capacity_id = ? AND placed = 1"""
+_DRESS = """UPDATE reservations SET memory = ?
+    WHERE task_id = ? AND zone = ? AND state = 'reserved' AND capacity_id = ?"""
 _GIVE_ROOM = """UPDATE hosts SET free_cpu = free_cpu + ?, free_memory = free_memory + ?, free_disk = free_disk + ?,
     tenant = CASE WHEN tasks <= 1 THEN NULL ELSE tenant END, tasks = tasks - 1, rev = rev + 1 WHERE id = ?"""
 _INSERT_TOMBSTONE = """INSERT INTO reservations (task_id, zone, state, voided_at) VALUES (?, ?, 'void', ?)
@@ -254,6 +256,11 @@ def register(facts: HostFacts, offered: Room, doc: bytes, *, pool: str) -> State
     room = (offered.cpu_units, offered.memory_mib, offered.disk_gib)
     values = (facts.host_id, facts.boot_id, *room, int(facts.accepts_tasks), doc, pool)
     return Statement(_REGISTER, values, 1, "host")
+
+
+def dress(claim: Claim) -> Statement:
+    """Its room with what its host, unknown when it was restored, needs beside the task."""
+    return Statement(_DRESS, (claim.room.memory_mib, *claim.key, claim.capacity_id))
 
 
 def connection(host_id: str, connected: bool) -> Statement:

@@ -17,7 +17,7 @@ def create(paths: RegionPaths, name: str, number: str) -> str:
 def sharing_of(paths: RegionPaths) -> str:
     """What a further account means for where tasks run; nothing where it means nothing."""
     config = configs.load(paths)
-    if config.sandbox != "container" or config.tenancy != "strict":
+    if not config.may_share_kernels or config.tenancy != "strict":
         return ""
     return (
         "tasks of two accounts never share a host: while one's run on it, the other's find no room there. If you trust "

@@ -68,6 +68,11 @@ class RegionConfig(Struct, frozen=True, kw_only=True):
         return self.sandbox != "simulated"
 
     @property
+    def may_share_kernels(self) -> bool:
+        """Nothing that is a security boundary need be between tasks."""
+        return self.sandbox == "container" or (self.sandbox == "microvm" and self.allow_emulated == "yes")
+
+    @property
     def endpoint(self) -> str:
         return f"http://127.0.0.1:{self.port}"
 

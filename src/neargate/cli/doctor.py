@@ -148,8 +148,8 @@ def _limits() -> Finding:
 
 def _kvm() -> Finding:
     if Path("/dev/kvm").exists():
-        return Finding("ok", "KVM (not used yet: tasks run as containers)")
-    return Finding("note", "no /dev/kvm: tasks run as containers only")
+        return Finding("ok", "KVM, for --sandbox microvm")
+    return Finding("note", "no /dev/kvm: no --sandbox microvm, but for emulated machines (--allow-emulated yes)")
 
 
 def _libraries() -> list[Finding]:

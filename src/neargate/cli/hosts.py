@@ -8,9 +8,14 @@ from .inspect import table
 from .paths import RegionPaths
 from .problems import Problem
 
+_COLUMNS = (
+    *("HOST", "ZONE", "STATE", "TASKS", "KEPT FOR", "NODES", "TASKS OF", "SANDBOX", "MEMORY USED/RESERVED/ALL MiB"),
+    "SOFTWARE",
+)
+
 
 def listed(paths: RegionPaths) -> str:
-    rows: list[tuple[str, ...]] = [("HOST", "ZONE", "STATE", "TASKS", "KEPT FOR", "NODES", "TASKS OF", "SOFTWARE")]
+    rows: list[tuple[str, ...]] = [_COLUMNS]
     hosts = ask(paths, "hosts-list")["hosts"]
     for host in hosts:
         kept, nodes = host["pool"] or "-", str(host.get("nodes", "-"))
@@ -24,18 +29,43 @@ def listed(paths: RegionPaths) -> str:
                 kept,
                 nodes,
                 whose,
+                host.get("sandbox") or "-",
+                _memory(host),
                 _software(host),
             )
         )
     if len(rows) == 1:
         return "no host has joined this region"
-    return "\n".join([*table(rows), *_strays(hosts), *_refused(hosts)])
+    return "\n".join([*table(rows), *_machines(hosts), *_strays(hosts), *_refused(hosts)])
 
 
 def _state(host: dict[str, Any]) -> str:
     """A server of the release before knows no words."""
     state, word = "connected" if host["connected"] else "away", host.get("word") or ""
     return f"{state},{word}" if word else state
+
+
+def _memory(host: dict[str, Any]) -> str:
+    """What its tasks use, what is reserved for them, what there is. A server of the release before says it not here."""
+    if "reserved" not in host:
+        return "-"
+    return f"{host['used_memory_mib']}/{host['reserved']['memory_mib']}/{host['offered']['memory_mib']}"
+
+
+def _machines(hosts: list[dict[str, Any]]) -> list[str]:
+    """Where tasks have machines: how many run, and what each costs."""
+    return [
+        f"{host['host_id']}: {host['machines']} machine{'s' if host['machines'] != 1 else ''}; each takes {needs}"
+        for host in hosts
+        if (needs := _beside(host.get("overhead") or {}))
+    ]
+
+
+def _beside(overhead: dict[str, int]) -> str:
+    if not any(overhead.values()):
+        return ""
+    part = f" and a part in {overhead['memory_part']} of its size" if overhead["memory_part"] else ""
+    return f"{overhead['memory_mib']} MiB{part} beside its task, which is in what is reserved"
 
 
 def _software(host: dict[str, Any]) -> str:

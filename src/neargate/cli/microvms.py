@@ -3,8 +3,12 @@
 Owns the composition, and the sentences for what is missing. Everything is found out before a process is started.
 """
 
+import hashlib
 import os
 from pathlib import Path
+
+import msgspec
+from msgspec import Struct
 
 from ..hostnet.disks import LinuxDisks
 from ..interfaces.hostnet import HostNetwork
@@ -18,6 +22,7 @@ from ..sandbox.microvm.board import ExitBoard
 from ..sandbox.microvm.connecting import connector
 from ..sandbox.microvm.creation import Creation
 from ..sandbox.microvm.engine import MicroVmSandbox
+from ..sandbox.microvm.frames import SPEAKS
 from ..sandbox.microvm.image_disks import ImageDisks
 from ..sandbox.microvm.parts import GuestFiles, Parts
 from ..sandbox.microvm.qemu import QemuVmm
@@ -35,11 +40,21 @@ GUEST = "/var/cache/neargate/guest"  # where `make guest` builds, unless NEARGAT
 _FILES = ("vmlinux", "initramfs.cpio", "tools.erofs")
 
 
+class _Manifest(Struct):
+    """As guest/build writes it; `files`: SHA-256 by name."""
+
+    version: str
+    protocol: int
+    kernel: str
+    files: dict[str, str]
+
+
 def check(config: RegionConfig) -> None:
     """Refuse what cannot work on this machine. Raises Problem."""
     if config.sandbox != "microvm":
         return
     guest_files()
+    _check_guest(_place())
     try:
         find_program()
     except VmmMissing as missing:
@@ -49,12 +64,46 @@ def check(config: RegionConfig) -> None:
 
 def guest_files() -> GuestFiles:
     """Raises Problem."""
-    place = Path(os.environ.get("NEARGATE_GUEST_DIR") or GUEST)
+    place = _place()
     missing = [name for name in _FILES if not (place / name).is_file()]
     if missing:
         raise Problem(f"--sandbox microvm needs a guest; {place / missing[0]} is missing; build it with: make guest")
     kernel, initramfs, tools = (str(place / name) for name in _FILES)
-    return GuestFiles(kernel=kernel, initramfs=initramfs, tools=tools)
+    return GuestFiles(kernel=kernel, initramfs=initramfs, tools=tools, release=_release(_manifest(place)))
+
+
+def _place() -> Path:
+    return Path(os.environ.get("NEARGATE_GUEST_DIR") or GUEST)
+
+
+def _check_guest(place: Path) -> None:
+    """It is what was built, whole, and of a protocol that is spoken here. Raises Problem."""
+    manifest = _manifest(place)
+    wrong = "manifest.json says nothing of it"
+    if manifest is not None:
+        changed = [name for name in _FILES if _digest(place / name) != manifest.files.get(name)]
+        wrong = f"{' and '.join(changed)} changed after the build" if changed else ""
+        if not wrong and manifest.protocol not in SPEAKS:
+            wrong = f"it speaks protocol {manifest.protocol}, which this release does not"
+    if wrong:
+        raise Problem(f"--sandbox microvm needs a guest; the one in {place} is broken: {wrong}; build it: make guest")
+
+
+def _manifest(place: Path) -> _Manifest | None:
+    try:
+        return msgspec.json.decode((place / "manifest.json").read_bytes(), type=_Manifest)
+    except (OSError, msgspec.DecodeError):
+        return None
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _release(manifest: _Manifest | None) -> str:
+    """Its kernel's release orders guests (placement/software.py); the version tells two of one kernel apart."""
+    return "" if manifest is None else f"{manifest.kernel} {manifest.version[:8]}"
 
 
 def accelerators(config: RegionConfig) -> tuple[Accelerator, ...]:

@@ -375,8 +375,9 @@ def banner(paths: RegionPaths, config: RegionConfig, adopted: list[str]) -> str:
         lines.append(f"  images:        https://{config.account}.dkr.ecr.{config.region}.{config.registry_domain}")
     if config.metrics_listen:
         lines.append(f"  metrics:       http://{config.metrics_listen}/metrics")
-    if config.tenancy == "shared" and config.sandbox == "container":
-        lines.append("  WARNING: --tenancy shared: tasks of all accounts share this machine's kernel.")
+    if config.tenancy == "shared" and config.may_share_kernels:
+        what = "kernel" if config.sandbox == "container" else "emulator, which is no security boundary"
+        lines.append(f"  WARNING: --tenancy shared: tasks of all accounts share this machine's {what}.")
     if config.auth == "open":
         lines.append("  WARNING: --auth open: every key is the administrator. For tests on this machine only.")
     return "\n".join(lines)

@@ -86,10 +86,11 @@ def facts_problem(facts: HostFacts) -> str | None:
     if not _are_short(*texts, *releases, facts.last_stray, facts.refused_pools):
         return "a host's texts have at most 255 characters"
     sizes = (facts.capacity.cpu_units, facts.capacity.memory_mib, facts.capacity.disk_gib)
-    counts = (facts.strays, facts.refused_plans, facts.flow_log_skips)
+    overhead = (facts.overhead.memory_mib, facts.overhead.memory_part)
+    counts = (facts.strays, facts.refused_plans, facts.flow_log_skips, facts.machines, facts.used_memory_mib)
     if not all(0 <= count <= INTEGER_MAX for count in counts):
-        return "a host's count of strays, of refused plans or of skips is out of range"
-    return None if all(0 <= size <= _SIZE_MAX for size in sizes) else "a host's capacity is out of range"
+        return "a host's count of strays, refused plans, skips, machines or MiB is out of range"
+    return None if all(0 <= size <= _SIZE_MAX for size in (*sizes, *overhead)) else "a host's capacity is out of range"
 
 
 def source_problem(message: LogOpen | LogAppend) -> str | None:

@@ -74,6 +74,10 @@ class LinuxCgroups:
         except OSError as error:
             raise HostError(f"cannot limit the CPU of task {task_id}: {error}") from error
 
+    async def used_memory(self) -> int:
+        stats = await self._world.offload(_LANE, self._hierarchies.stats, self._parent)
+        return 0 if stats is None else stats.memory_usage
+
     async def task_stats(self, task_id: str) -> CgroupStats | None:
         return await self._world.offload(_LANE, self._hierarchies.stats, self._relative(task_id))
 

@@ -273,7 +273,11 @@ class HostCgroups(Protocol):
 
     async def limit_cpu(self, task_id: str, limits: TaskLimits) -> None:
         """Before the first process of an image starts. What the runtime does before that is the host's work: held to a
-        quarter of a core it would be throttled in the middle of each launch."""
+        quarter of a core it would be throttled in the middle of each launch. Of a task with a machine of its own,
+        which boots with its first container: as soon as that has started."""
+
+    async def used_memory(self) -> int:
+        """Bytes, of all tasks together, with what runs them inside their cgroups."""
 
     async def task_stats(self, task_id: str) -> CgroupStats | None: ...
 

@@ -9,6 +9,7 @@ from typing import Protocol
 
 from msgspec import Struct
 
+from ..model.capacity import TaskOverhead
 from ..model.concealed import Concealed
 from ..model.launch import KernelRights, Tmpfs, Ulimit
 
@@ -186,6 +187,17 @@ class Terminal(Protocol):
         """End it with all that it started; nothing of it is left. May be repeated, and is needed after any end."""
 
 
+class SandboxFacts(Struct, frozen=True, kw_only=True):
+    """`kind`: what isolates tasks, as `HostFacts.sandbox`. `overhead`: what a task takes of the host's memory beside
+    its size. `machines`: how many run. `guest_image`, `vmm`: as `HostPlatform`."""
+
+    kind: str = "container"
+    overhead: TaskOverhead = TaskOverhead()
+    machines: int = 0
+    guest_image: str = ""
+    vmm: str = ""
+
+
 class Sandbox(Protocol):
     @property
     def is_machine(self) -> bool:
@@ -193,8 +205,9 @@ class Sandbox(Protocol):
         before it, and from then on the task's disk is not the host's any more. Their network is the machine's, whose
         parameters are the engine's to set (`ContainerConfig.network_controls`)."""
 
-    def overhead_mib(self, memory_mib: int) -> int:
-        """What a task of that size takes of the host's memory beside it. After `start`."""
+    @property
+    def facts(self) -> "SandboxFacts":
+        """What the host says of it. After `start`; another once more is known, or less."""
 
     async def start(self) -> None:
         """Connect, probe the OCI runtime (crun where it works, else runc). Raises EngineUnavailable."""

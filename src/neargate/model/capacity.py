@@ -25,6 +25,17 @@ class HostCapacity(Struct, frozen=True, kw_only=True):
     disk_gib: int
 
 
+class TaskOverhead(Struct, frozen=True, kw_only=True):
+    """Memory that a host needs beside each task's own: MiB, and one part in `memory_part` of the task's (0: none)."""
+
+    memory_mib: int = 0
+    memory_part: int = 0
+
+    def of(self, memory_mib: int) -> int:
+        """MiB, of a task of that size."""
+        return self.memory_mib + (memory_mib // self.memory_part if self.memory_part else 0)
+
+
 class HostPlatform(Struct, frozen=True, kw_only=True):
     """The releases of what is below a host's tasks, beside the agent's own; empty: it has none, or does not know."""
 
@@ -42,7 +53,8 @@ class HostFacts(Struct, frozen=True, kw_only=True):
     architecture: str = "X86_64"
     software: str = ""  # the agent's release: newest is preferred at placement
     platform: HostPlatform | None = None  # None: an agent of a release that does not say
-    sandbox: str = "container"  # container, microvm, simulated; only the latter two are a kernel for each task
+    sandbox: str = "container"  # or microvm, emulated, simulated: which are a boundary, placement/tenancy.py says
+    overhead: TaskOverhead = TaskOverhead()  # an agent of a release that does not say has none
     zone: str | None = None  # None: the machine's one capacity shard, the zone is a label
     accepts_tasks: bool = True  # False below the disk floor
     reason: str | None = None
@@ -50,6 +62,8 @@ class HostFacts(Struct, frozen=True, kw_only=True):
     last_stray: str = ""  # when, from whom to whom
     refused_plans: int = 0  # times that a VPC's plan was not taken or not put in force, since the agent began
     flow_log_skips: int = 0  # SKIPDATA records that it wrote, since the agent began
+    machines: int = 0  # that run on it now, of tasks
+    used_memory_mib: int = 0  # by all its tasks together, rounded up to a step; `overhead` is in it
     refused_pools: str = ""  # which pools of public addresses it does not let the region have, and why
 
 

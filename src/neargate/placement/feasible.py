@@ -6,6 +6,7 @@ CPU and disk counted with their overcommit factors, memory strictly.
 
 import msgspec
 
+from ..model.capacity import TaskOverhead
 from . import tenancy
 from .software import Software
 from .tenancy import may_share
@@ -29,8 +30,8 @@ class HostView(msgspec.Struct, frozen=True, kw_only=True):
     """A host at one instant. `zone` None: it serves every zone of its shard. A newer release has a higher `software`.
 
     `tenant`: whose it is by the operator's tenancy (tenancy.tenant_of); None: anybody's task may come. `pool`: whose
-    own the host is (empty: it is kept for nobody). A task goes to the hosts of one pool. `is_draining`: its operator
-    wants nothing new on it.
+    own the host is (empty: it is kept for nobody). A task goes to the hosts of one pool. `overhead`: what each task
+    takes there beside its size. `is_draining`: its operator wants nothing new on it.
     """
 
     host_id: str
@@ -42,6 +43,7 @@ class HostView(msgspec.Struct, frozen=True, kw_only=True):
     zone: str | None = None
     tenant: str | None = None
     pool: str = ""
+    overhead: TaskOverhead = TaskOverhead()
     connected: bool = True
     accepts_tasks: bool = True
     is_draining: bool = False
@@ -61,6 +63,11 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
     needs_kernel: bool = False
 
 
+def memory_on(host: HostView, wanted: Wanted) -> int:
+    """MiB that the task takes of this host: its own, and what the host needs beside it."""
+    return wanted.memory_mib + host.overhead.of(wanted.memory_mib)
+
+
 def refusal(host: HostView, wanted: Wanted) -> str | None:
     """The first unmet condition as a sentence, or None when the host may take the task."""
     checks = (
@@ -73,7 +80,7 @@ def refusal(host: HostView, wanted: Wanted) -> str | None:
         (host.pool in ("", wanted.pool), KEPT_FOR_OTHERS),
         (host.pool == wanted.pool, NOT_ITS_OWN),
         (may_share(host.tenant, wanted.account), HAS_ITS_TASK if host.tenant == tenancy.ONE_TASK else OTHER_ACCOUNT),
-        (host.free_memory_mib >= wanted.memory_mib, NO_MEMORY),
+        (host.free_memory_mib >= memory_on(host, wanted), NO_MEMORY),
         (host.free_cpu_units >= wanted.cpu_units, NO_CPU),
         (host.free_disk_gib >= wanted.disk_gib, NO_DISK),
     )

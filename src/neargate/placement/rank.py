@@ -5,7 +5,7 @@ Pure. `choose` is `rank(...)[0]` in one pass without building anything, since it
 
 from collections.abc import Collection, Iterable
 
-from .feasible import NO_CPU, NO_DISK, NO_MEMORY, HostView, Wanted, refusal
+from .feasible import NO_CPU, NO_DISK, NO_MEMORY, HostView, Wanted, memory_on, refusal
 
 
 def rank(hosts: Iterable[HostView], wanted: Wanted) -> tuple[HostView, ...]:
@@ -36,7 +36,7 @@ def choose(hosts: Iterable[HostView], wanted: Wanted, lately: Collection[str] = 
             continue
         if (host.zone is not None and host.zone != zone) or (host.tenant is not None and host.tenant != account):
             continue
-        if best is None or _better(host, best):
+        if (best is None or _better(host, best)) and host.free_memory_mib >= memory_on(host, wanted):
             best = host
     return best
 
@@ -55,17 +55,19 @@ def explain(hosts: Iterable[HostView], wanted: Wanted) -> str:
     """One sentence for the log and `why`: how many hosts refused for which reason, and how much the best has left."""
     counts: dict[str, int] = {}
     most: dict[str, int] = {}
+    beside = 0
     for host in hosts:
         sentence = refusal(host, wanted)
         if sentence is not None:
             counts[sentence] = counts.get(sentence, 0) + 1
+            beside = max(beside, host.overhead.of(wanted.memory_mib))
             left = {NO_CPU: host.free_cpu_units, NO_MEMORY: host.free_memory_mib, NO_DISK: host.free_disk_gib}
             most[sentence] = max(most.get(sentence, 0), left.get(sentence, 0))
     if not counts:
         return "the zone has no host"
     asked = {
         NO_CPU: f"{wanted.cpu_units} CPU units",
-        NO_MEMORY: f"{wanted.memory_mib} MiB",
+        NO_MEMORY: f"{wanted.memory_mib} MiB" + (f" and {beside} MiB beside them" if beside else ""),
         NO_DISK: f"{wanted.disk_gib} GiB",
     }
     return "; ".join(

@@ -1,13 +1,13 @@
 """What a claim leaves of a host: the arithmetic of the ledger, pure. The database's guards repeat it and decide.
 
-Invariant: `give_back(take(view, wanted), wanted)` has the view's own free room.
+Invariant: `give_back(take(view, room), room)` has the view's own free room.
 """
 
 import msgspec
 from msgspec.structs import replace
 
-from ..model.capacity import HostCapacity
-from .feasible import HostView, Wanted
+from ..model.capacity import HostCapacity, TaskOverhead
+from .feasible import HostView
 
 
 class Room(msgspec.Struct, frozen=True, kw_only=True):
@@ -41,23 +41,28 @@ def offered(capacity: HostCapacity, *, cpu_overcommit: float, disk_overcommit: f
     )
 
 
-def take(host: HostView, wanted: Wanted, *, tenant: str | None) -> HostView:
-    """The host after it took the task. `tenant`: whose it is then."""
+def with_overhead(room: Room, overhead: TaskOverhead) -> Room:
+    """What a task of that size takes of a host that needs this beside it. It is given back as it was taken."""
+    return replace(room, memory_mib=room.memory_mib + overhead.of(room.memory_mib))
+
+
+def take(host: HostView, room: Room, *, tenant: str | None) -> HostView:
+    """The host after it took a task of that room. `tenant`: whose it is then."""
     return replace(
         host,
-        free_cpu_units=host.free_cpu_units - wanted.cpu_units,
-        free_memory_mib=host.free_memory_mib - wanted.memory_mib,
-        free_disk_gib=host.free_disk_gib - wanted.disk_gib,
+        free_cpu_units=host.free_cpu_units - room.cpu_units,
+        free_memory_mib=host.free_memory_mib - room.memory_mib,
+        free_disk_gib=host.free_disk_gib - room.disk_gib,
         tenant=tenant,
     )
 
 
-def give_back(host: HostView, wanted: Wanted, *, tenant: str | None) -> HostView:
-    """The host after the task left. `tenant`: whose it is then."""
+def give_back(host: HostView, room: Room, *, tenant: str | None) -> HostView:
+    """The host after a task of that room left. `tenant`: whose it is then."""
     return replace(
         host,
-        free_cpu_units=host.free_cpu_units + wanted.cpu_units,
-        free_memory_mib=host.free_memory_mib + wanted.memory_mib,
-        free_disk_gib=host.free_disk_gib + wanted.disk_gib,
+        free_cpu_units=host.free_cpu_units + room.cpu_units,
+        free_memory_mib=host.free_memory_mib + room.memory_mib,
+        free_disk_gib=host.free_disk_gib + room.disk_gib,
         tenant=tenant,
     )

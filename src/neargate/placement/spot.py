@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from msgspec import Struct
 from msgspec.structs import replace
 
-from .feasible import HostView, Wanted, refusal
+from .feasible import HostView, Wanted, memory_on, refusal
 from .reserve import Room
 
 Key = tuple[str, str]  # task id, zone
@@ -35,7 +35,10 @@ class Reclaim(Struct, frozen=True, kw_only=True):
 
 
 def is_spare(offered: Room, held: Room, wanted: Wanted, percent: int) -> bool:
-    """May a Spot task be added? `offered` by the hosts that could take it, `held` there by Spot tasks."""
+    """May a Spot task be added? `offered` by the hosts that could take it, `held` there by Spot tasks.
+
+    Which host it will be is open yet, and so is what that needs beside the task.
+    """
     return all(
         (has + more) * 100 <= all_of_it * percent
         for has, more, all_of_it in (
@@ -96,7 +99,7 @@ def _fits(host: HostView, gone: Sequence[SpotTask], wanted: Wanted) -> bool:
     room = _sum(gone)
     return (
         host.free_cpu_units + room.cpu_units >= wanted.cpu_units
-        and host.free_memory_mib + room.memory_mib >= wanted.memory_mib
+        and host.free_memory_mib + room.memory_mib >= memory_on(host, wanted)
         and host.free_disk_gib + room.disk_gib >= wanted.disk_gib
     )
 

@@ -9,7 +9,8 @@ from enum import Enum
 
 from ..model.capacity import Tenancy
 
-# Every task has a kernel of its own. Whatever else a host says of itself is taken for one kernel for all.
+# Every task has a kernel of its own, behind a boundary. Whatever else a host says of itself is taken for one kernel for
+# all: an `emulated` machine has its own, but an emulator is no security boundary by its makers' own word.
 OWN_KERNEL = frozenset({"microvm", "simulated"})
 # The same, be it a boundary or not: an emulated machine is for development, by its operator's word (--allow-emulated).
 GIVES_KERNEL = OWN_KERNEL | {"emulated"}

@@ -20,6 +20,7 @@ from ..interfaces.sandbox import (
     PauseConfig,
     PullRequest,
     SandboxError,
+    SandboxFacts,
     Terminal,
 )
 from ..model.knobs import DEFAULT_KNOBS, Knobs
@@ -100,9 +101,10 @@ class ContainerdSandbox:
     def is_machine(self) -> bool:
         return False
 
-    def overhead_mib(self, memory_mib: int) -> int:  # noqa: ARG002  the same for every size
+    @property
+    def facts(self) -> SandboxFacts:
         """What shims take is the host's own."""
-        return 0
+        return SandboxFacts()
 
     @property
     def runtime(self) -> str:

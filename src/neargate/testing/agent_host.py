@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from ..agent.agent import Agent
 from ..agent.credential_files import CredentialFiles
 from ..agent.points import Point
-from ..model.capacity import HostCapacity, HostFacts
+from ..model.capacity import HostCapacity, HostFacts, HostPlatform
 from ..model.knobs import DEFAULT_KNOBS, Knobs
 from ..model.launch import ContainerLaunch, TaskLaunch
 from ..model.network import Eni, VpcPlan
@@ -121,7 +121,8 @@ class AgentHost:
 
     def facts(self) -> HostFacts:
         capacity = HostCapacity(cpu_units=4096, memory_mib=8192, disk_gib=100)
-        return HostFacts(host_id="host-1", boot_id=self.boot_id, capacity=capacity)
+        platform = HostPlatform(kernel="6.1")
+        return HostFacts(host_id="host-1", boot_id=self.boot_id, capacity=capacity, platform=platform)
 
     def leftovers(self) -> list[str]:
         """What the host still holds of any task, log files included."""

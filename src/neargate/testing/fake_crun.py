@@ -195,7 +195,7 @@ class _Crun(dict[tuple[str, ...], Program]):
 
 
 async def _shell(process: FakeProcess, args: list[str]) -> int:
-    """Knows `exit N`, `sleep`, and says the words of others back."""
+    """Knows `exit N`, `sleep`, `stty size`, and says the words of others back."""
     if len(args) > 1:
         if args[-1].startswith("sleep"):
             await asyncio.Event().wait()
@@ -205,7 +205,8 @@ async def _shell(process: FakeProcess, args: list[str]) -> int:
     while line := await process.hear():
         if line.startswith(b"exit "):
             return int(line.split()[1])
-        await process.say(line)
+        columns, rows = process.size
+        await process.say(f"{rows} {columns}\n".encode() if line == b"stty size\n" else line)
     return 0
 
 

@@ -336,6 +336,7 @@ class FakeHostCgroups:
         self.faults = Faults()
         self.tasks: dict[str, TaskLimits] = {}
         self.cpu_limited: set[str] = set()
+        self.used_mib = 0
         self._cpu_ns = 0
 
     def task_path(self, task_id: str) -> str:
@@ -353,6 +354,9 @@ class FakeHostCgroups:
         assert limits == self.tasks[task_id]
         self.cpu_limited.add(task_id)
         await self.faults.after("cgroups.limit_cpu")
+
+    async def used_memory(self) -> int:
+        return self.used_mib << 20
 
     async def task_stats(self, task_id: str) -> CgroupStats | None:
         await self.faults.before("task_stats")

@@ -20,12 +20,15 @@ from ..interfaces.sandbox import (
     PauseConfig,
     PullRequest,
     SandboxError,
+    SandboxFacts,
     Terminal,
 )
+from ..model.capacity import TaskOverhead
 from .fake_faults import Faults
 from .fake_terminal import FakeTerminal
 
 SIGKILL = 9
+MACHINE_OVERHEAD = TaskOverhead(memory_mib=32, memory_part=8)
 SIGTERM = 15
 PAUSE = "~pause"
 SHELLS = ("sh", "/bin/sh")
@@ -137,8 +140,11 @@ class FakeSandbox:
 
     # -- the seam
 
-    def overhead_mib(self, memory_mib: int) -> int:
-        return memory_mib // 8 if self.is_machine else 0
+    @property
+    def facts(self) -> SandboxFacts:
+        if not self.is_machine:
+            return SandboxFacts()
+        return SandboxFacts(kind="microvm", overhead=MACHINE_OVERHEAD, guest_image="6.1 guest", vmm="fake 1")
 
     async def start(self) -> None:
         await self._enter("start")

@@ -1,4 +1,4 @@
-"""A terminal of the fake engine: a shell that knows `exit N` and says everything else back, as a terminal does.
+"""A terminal of the fake engine: a shell that knows `exit N` and `stty size` and says all that is typed back.
 
 Owns the bound on what waits to be read: a writer waits for its reader, as with the real one. `unread` is what does.
 """
@@ -58,6 +58,9 @@ class FakeTerminal:
             word, _, code = line.partition(b" ")
             if word == b"exit":
                 self.end(int(code or b"0"))
+            elif line == b"stty size" and self.sizes:
+                columns, rows = self.sizes[-1]
+                self.say(f"{rows} {columns}\r\n".encode())
 
     async def resize(self, columns: int, rows: int) -> None:
         self.sizes.append((columns, rows))

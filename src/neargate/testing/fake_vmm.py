@@ -16,6 +16,7 @@ from msgspec import Struct
 from ..sandbox.microvm.connecting import AGENT_SOCKET
 from ..sandbox.microvm.connection import dial
 from ..sandbox.microvm.vmm import (
+    Accelerator,
     MachineEnd,
     MachineGone,
     MachineRefused,
@@ -43,7 +44,7 @@ class FakeVmm:
         self.machines: dict[str, FakeMachine] = {}
         self.made: list[MachineSpec] = []
         self.silent = 0  # so many machines to come say no hello
-        self.refuses = False
+        self.refuses: frozenset[Accelerator] = frozenset()  # ways in which no machine can be made
         self._guest = guest
         self._ends: list[MachineEnd] = []
         self._listener: Callable[[], None] = lambda: None
@@ -57,8 +58,12 @@ class FakeVmm:
         """Its process is killed behind everybody's back."""
         machine = self.machines[machine_id]
         machine.pid = 0
-        self._ends.append(MachineEnd(machine_id=machine_id, kind=kind, detail="SIGKILL"))  # type: ignore[arg-type]
+        self.tell(machine_id, kind)
         await machine.guest.stop()
+
+    def tell(self, machine_id: str, kind: str) -> None:
+        """That it ended; its process may be there yet."""
+        self._ends.append(MachineEnd(machine_id=machine_id, kind=kind, detail="SIGKILL"))  # type: ignore[arg-type]
         self._listener()
 
     # -- the seam
@@ -77,7 +82,7 @@ class FakeVmm:
         """There is nothing to find: all machines are this object's."""
 
     async def create(self, spec: MachineSpec, tap: int | None) -> None:
-        if self.refuses:
+        if spec.accelerator in self.refuses:
             raise MachineRefused("The fake monitor makes no machines.")
         if spec.machine_id in self.machines:
             return

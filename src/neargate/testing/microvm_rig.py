@@ -22,6 +22,7 @@ from ..sandbox.microvm.parts import GuestFiles, Parts
 from ..sandbox.microvm.record import Blueprint
 from ..sandbox.microvm.records import Records
 from ..sandbox.microvm.specs import container_blueprint, guest_facts, pause_blueprint
+from ..sandbox.microvm.vmm import Accelerator
 from ..sandbox.users import ResolvedUser
 from .fake_crun import CrunGuest
 from .fake_guest_processes import Program
@@ -37,6 +38,7 @@ class FakeImages:
     def __init__(self) -> None:
         self.known: dict[str, Image] = {}
         self.disks: list[str] = []  # digests, as they were asked for
+        self.refusal = ""  # why no disk can be made
 
     def add(self, reference: str) -> Image:
         digest = f"sha256:{len(self.known) + 1:064x}"
@@ -66,6 +68,8 @@ class FakeImages:
         del self.known[image.reference]
 
     async def disk(self, image: Image) -> str:
+        if self.refusal:
+            raise SandboxError(self.refusal)
         self.disks.append(image.digest)
         return f"/images/{image.digest}.erofs"
 
@@ -128,6 +132,7 @@ class MicroVmRig:
         self.vmm = FakeVmm(lambda path: CrunGuest(self.world, path, self.acts))
         self.notes: list[str] = []
         self.knobs = replace(DEFAULT_KNOBS, microvm_hello_s=5.0)
+        self.usable: tuple[Accelerator, ...] = ("tcg",)
 
     def agent(self) -> MicroVmSandbox:
         machines, records = str(self.base / "machines"), Records(self.base / "records")
@@ -141,9 +146,12 @@ class MicroVmRig:
                 network=self.host,
                 images=self.images,
                 files=GuestFiles(
-                    kernel="/guest/vmlinux", initramfs="/guest/initramfs.cpio", tools="/guest/tools.erofs"
+                    kernel="/guest/vmlinux",
+                    initramfs="/guest/initramfs.cpio",
+                    tools="/guest/tools.erofs",
+                    release="6.1 guest",
                 ),
-                accelerators=Accelerators(("tcg",)),
+                accelerators=Accelerators(self.usable),
                 machines=machines,
                 records=records,
                 creation=FakeCreation(),

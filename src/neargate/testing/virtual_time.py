@@ -124,7 +124,7 @@ class Fenced:
 
     def __getattr__(self, name: str) -> Any:
         value = getattr(self._inner, name)
-        if not callable(value) or name in {"task_path", "overhead_mib", "exits", "faults"}:
+        if not callable(value) or name in {"task_path", "exits", "faults"}:
             return value
 
         async def call(*args: Any, **named: Any) -> Any:

@@ -63,9 +63,14 @@ class ContainersHook:
         try:
             await create(task, name)
             async with task.stage("containers.start"):
-                await task.parts.cgroups.limit_cpu(task.record.task_id, task.limits)
+                # The boot of a machine is the host's work, too, and is over when its first container runs.
+                boots = task.parts.sandbox.is_machine
+                if not boots:
+                    await task.parts.cgroups.limit_cpu(task.record.task_id, task.limits)
                 await _set_controls(task, name)
                 await self._start_once(task, runtime_id)
+                if boots:
+                    await task.parts.cgroups.limit_cpu(task.record.task_id, task.limits)
                 task.change_container(name, known_status="RUNNING", started_at=task.now())
                 task.reached(Point.CONTAINER_STARTED)
         except SandboxError as error:

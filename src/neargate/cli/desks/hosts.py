@@ -14,7 +14,7 @@ from .hosts_seen import all_hosts
 Answer = dict[str, Any]
 _SHOWN = (
     *("host_id", "zone", "connected", "tasks", "nodes", "pool", "strays", "last_stray", "refused_pools"),
-    *("accounts", "software", "platform"),
+    *("accounts", "software", "platform", "sandbox", "overhead", "machines", "used_memory_mib", "reserved", "offered"),
 )
 
 

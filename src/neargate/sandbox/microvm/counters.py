@@ -38,6 +38,9 @@ class MachineCgroups:
     async def limit_cpu(self, task_id: str, limits: TaskLimits) -> None:
         await self._cgroups.limit_cpu(task_id, limits)
 
+    async def used_memory(self) -> int:
+        return await self._cgroups.used_memory()
+
     async def task_stats(self, task_id: str) -> CgroupStats | None:
         return await self._read(task_id, places.TASK_CGROUP)
 

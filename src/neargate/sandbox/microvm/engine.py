@@ -23,7 +23,7 @@ from ...interfaces.sandbox import (
     PauseConfig,
     PullRequest,
     SandboxError,
-    TaskSize,
+    SandboxFacts,
     Terminal,
 )
 from ...model.lifecycle import REASON_MAX_CHARS
@@ -36,9 +36,9 @@ from .executions import Executions
 from .guest import Guest
 from .machine import TaskMachine
 from .parts import LANE, Parts
-from .plan import guest_memory_mib
+from .plan import overhead
 from .record import KILLED, Blueprint, Machine, Phase, Run
-from .vmm import MachineEnd, VmmError
+from .vmm import MachineEnd, VmmError, VmmFacts
 
 _NOTED_PID = 1  # of a pause container that is noted as started while there is no machine
 _END_S = 10.0
@@ -54,16 +54,25 @@ class MicroVmSandbox:
         self._machines: dict[str, TaskMachine] = {}
         self._executions = Executions(parts.world, parts.knobs.microvm_executions_max)
         self._is_loaded = False
-        self._overhead_mib = 0
+        self._vmm: VmmFacts | None = None
         self._listener: asyncio.Task[Any] | None = None
 
     @property
     def is_machine(self) -> bool:
         return True
 
-    def overhead_mib(self, memory_mib: int) -> int:
-        """The guest's own memory, and its monitor's process."""
-        return guest_memory_mib(TaskSize(memory_mib=memory_mib)) - memory_mib + self._overhead_mib
+    @property
+    def facts(self) -> SandboxFacts:
+        """Machines that may be emulated are no boundary, those of an earlier agent among them."""
+        is_boundary = self._parts.accelerators.settled == "kvm"
+        is_boundary = is_boundary and not any(machine.is_emulated for machine in self._machines.values())
+        return SandboxFacts(
+            kind="microvm" if is_boundary else "emulated",
+            overhead=overhead(self._vmm.overhead_mib if self._vmm else 0),
+            machines=sum(machine.record.phase is Phase.READY for machine in self._machines.values()),
+            guest_image=self._parts.files.release,
+            vmm=self._vmm.version if self._vmm else "",
+        )
 
     # -- start and end
 
@@ -72,11 +81,10 @@ class MicroVmSandbox:
         if self._is_loaded:
             return
         try:
-            facts = await self._parts.vmm.probe()
+            self._vmm = await self._parts.vmm.probe()
             await self._parts.vmm.start()
         except VmmError as error:
             raise EngineUnavailable(str(error)) from None
-        self._overhead_mib = facts.overhead_mib
         for record, containers in await self._world.offload(LANE, self._parts.records.load):
             self._adopt(record, containers)
         self._listener = self._world.spawn(self._listen(), "microvm-ends")

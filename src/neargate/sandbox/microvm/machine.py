@@ -13,7 +13,6 @@ from msgspec.structs import replace
 
 from ...interfaces.hostnet import HostError
 from ...interfaces.sandbox import EngineUnavailable
-from ...world import within
 from ..sentences import cannot_start
 from . import places, runtime
 from .boot import size_of, spec_of
@@ -29,6 +28,7 @@ from .vmm import Accelerator, MachineRefused, VmmError, VmmMissing
 _HOST_ATTEMPTS = 20
 _PAUSE_S = 0.1
 _RECONNECT_S = 0.5
+_TOLD_S = 1.0
 _ENTROPY_BYTES = 64
 
 
@@ -45,6 +45,7 @@ class TaskMachine:
         self.guest: Guest | None = None
         self._follower: asyncio.Task[Any] | None = None
         self._died = asyncio.Event()  # while it boots
+        self._patience: asyncio.Timeout | None = None  # while its guest is waited for
         self._is_let_go = False
 
     @property
@@ -54,6 +55,11 @@ class TaskMachine:
     @property
     def is_preparing(self) -> bool:
         return self.record.phase is Phase.PREPARING
+
+    @property
+    def is_emulated(self) -> bool:
+        """Its monitor may run; of a machine of a release that did not say, it is not known."""
+        return self.record.is_emulated and self.record.phase is Phase.READY
 
     @property
     def is_unknown(self) -> bool:
@@ -78,24 +84,29 @@ class TaskMachine:
 
     async def _boot(self) -> None:
         await self._enter(Phase.BOOTING)
-        attempts = self._parts.accelerators.attempts()
-        for number, accelerator in enumerate(attempts, start=1):
+        accelerators = self._parts.accelerators
+        attempts = accelerators.attempts
+        for number in range(1, attempts + 1):
+            accelerator = accelerators.attempt(number)
             try:
                 guest = await self._boot_once(accelerator)
-                self._parts.accelerators.worked(accelerator)
+                accelerators.worked(accelerator)
                 break
             except (VmmMissing, MachineRefused) as never:
+                self._parts.note(f"no machine of task {self.task_id} can be made ({accelerator}): {never}")
                 await self._destroy()
-                raise cannot_start(f"no virtual machine can be made: {never}") from None
+                if accelerator == accelerators.attempt(number + 1):  # the same again would be refused again
+                    raise cannot_start(f"no virtual machine can be made: {never}") from None
             except (NoHello, GuestGone, VmmError) as silent:
                 why = await self._console()
                 self._parts.note(f"the machine of task {self.task_id} did not come up ({silent}): {why}")
                 await self._destroy()
-                if number == len(attempts):
+                if number == attempts:
                     raise cannot_start("the virtual machine did not come up") from None
             except (GuestRefused, HostError, OSError) as error:
                 await self._destroy()
                 raise cannot_start(f"no virtual machine can be made: {error}") from None
+        self.record = replace(self.record, is_emulated=accelerator == "tcg")
         await self._enter(Phase.READY)
         self._hold(guest)
 
@@ -139,14 +150,17 @@ class TaskMachine:
         deadline = self._parts.world.monotonic() + wait_s
         while True:
             try:
-                return await within(deadline - self._parts.world.monotonic(), self._parts.connect(self.task_id))
+                async with asyncio.timeout(deadline - self._parts.world.monotonic()) as self._patience:
+                    return await self._parts.connect(self.task_id)
             except TimeoutError:
-                raise NoHello(f"not a word in {wait_s:g} s") from None
+                raise NoHello("it ended" if self._died.is_set() else f"not a word in {wait_s:g} s") from None
             except GuestBroke as broke:
                 raise NoHello(broke.reason) from None
             except (GuestGone, VmmError) as gone:
                 if self._died.is_set() or self._parts.world.monotonic() > deadline:
                     raise NoHello(str(gone)) from None
+            finally:
+                self._patience = None
             await self._parts.world.sleep(_PAUSE_S)
 
     async def _console(self) -> str:
@@ -213,6 +227,8 @@ class TaskMachine:
         """True when it is connected, or over."""
         try:
             if not await self._runs():
+                # Its connection ends before its monitor's end is told, and only that says how.
+                await self._parts.world.sleep(_TOLD_S)
                 await self.gone("the virtual machine of the task ended")
                 return True
             guest = await self._parts.connect(self.task_id)
@@ -253,6 +269,8 @@ class TaskMachine:
         """It is no more, by whatever; may be told more than once."""
         if self.record.phase is not Phase.READY:
             self._died.set()
+            if self._patience is not None:
+                self._patience.reschedule(0)  # a monitor that stands still keeps the connection
             return
         self.record = replace(self.record, phase=Phase.GONE, reason=f"InternalError: {reason}")
         await self._save()

@@ -67,11 +67,12 @@ class Creates(Protocol):
 
 
 class GuestFiles(Struct, frozen=True, kw_only=True):
-    """Absolute paths of what a guest starts from (`make guest`)."""
+    """Absolute paths of what a guest starts from (`make guest`). `release`: of its kernel and of the rest."""
 
     kernel: str
     initramfs: str
     tools: str
+    release: str = ""
 
 
 class Parts(Struct, frozen=True, kw_only=True):

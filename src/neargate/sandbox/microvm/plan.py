@@ -10,6 +10,7 @@ from typing import Any
 from msgspec import Struct
 
 from ...interfaces.sandbox import Image, TaskSize
+from ...model.capacity import TaskOverhead
 from ...model.concealed import Concealed
 from .. import rootfs
 from . import places
@@ -52,7 +53,12 @@ Step = Mount | Directory | File | Netlink
 
 def guest_memory_mib(size: TaskSize) -> int:
     """The machine's. The task may have all of its own size: what the guest itself needs comes on top."""
-    return size.memory_mib + _KERNEL_MIB + size.memory_mib // _PAGES_PART
+    return size.memory_mib + overhead(0).of(size.memory_mib)
+
+
+def overhead(monitor_mib: int) -> TaskOverhead:
+    """What a machine takes of its host beside its task's size. `monitor_mib`: of the monitor's process."""
+    return TaskOverhead(memory_mib=_KERNEL_MIB + monitor_mib, memory_part=_PAGES_PART)
 
 
 def guest_vcpus(size: TaskSize) -> int:

@@ -26,10 +26,11 @@ class Phase(Enum):
 
 
 class Machine(Struct, frozen=True, kw_only=True):
-    """`reason`: why it is gone; a sentence for the task's owner."""
+    """`reason`: why it is gone; a sentence for the task's owner. `is_emulated`: once it is up."""
 
     task_id: str
     phase: Phase = Phase.PREPARING
+    is_emulated: bool = False
     reason: str | None = None
 
 

@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct, field
 
+from ...model.capacity import HostFacts, TaskOverhead
 from ...model.launch import TaskLaunch
 from ...model.lifecycle import DesiredStatus, LastStatus, walk
 from ...model.network import Eni
@@ -162,18 +163,19 @@ class Checkers:
     def began(self, host_id: str, launch: TaskLaunch) -> None:
         self.attached(host_id, launch.task_id, launch.eni)
         self.runs(host_id, launch.task_id)
-        self._sizes[launch.task_id] = launch.memory_mib
+        offered, overhead = self._memory_of(host_id)
+        self._sizes[launch.task_id] = launch.memory_mib + overhead.of(launch.memory_mib)
         held = sum(self._sizes.get(task_id, 0) for task_id, host in self._hosts.items() if host == host_id)
-        offered = self._memory_of(host_id)
         if offered is not None and held > offered:
             self._sim.fail("crowded", f"{host_id} runs tasks of {held} MiB and has {offered}")
 
-    def _memory_of(self, host_id: str) -> int | None:
+    def _memory_of(self, host_id: str) -> tuple[int | None, TaskOverhead]:
+        """What it offers, and what it needs beside each task."""
         for shard, database in self._databases.items():
             if shard.startswith("zone"):
-                for (memory,) in database.execute("SELECT memory FROM hosts WHERE id = ?", (host_id,)):
-                    return int(memory)
-        return None
+                for memory, doc in database.execute("SELECT memory, doc FROM hosts WHERE id = ?", (host_id,)):
+                    return int(memory), msgspec.json.decode(doc, type=HostFacts).overhead
+        return None, TaskOverhead()
 
     def attached(self, host_id: str, task_id: str, eni: Eni) -> None:
         """The task and its addresses are on this host now."""

@@ -48,7 +48,7 @@ JOB_EXIT_CODE = 3
 _JOB_LIVES_S = (0.0, 0.05, 0.5, 5.0)
 _NOT_ENDED = -1
 _ASK_AT = "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI"
-_SEAM_VALUES = frozenset({"exits", "task_path", "overhead_mib", "faults", "host"})
+_SEAM_VALUES = frozenset({"exits", "task_path", "faults", "host", "is_machine", "facts"})
 
 
 class _Seam:

@@ -13,7 +13,7 @@ from msgspec import Struct, field
 from msgspec.structs import replace
 
 from ...frontend.balancing.objects import TargetGroup
-from ...model.capacity import HostCapacity, HostFacts
+from ...model.capacity import HostCapacity, HostFacts, TaskOverhead
 from ...model.knobs import Knobs
 from ...store.sqlite import MemoryDisk
 from ...wire.shapes import Models
@@ -41,6 +41,9 @@ _UNOWNED_S = 5.0  # shorter than many a stall of a disk: an account's word decid
 _PLACING_S = 2.0
 _NETWORK_POOL = "198.18.0.0/27"  # few elastic addresses, so that clients wait for each other's
 _NOTICED_S = 8.0  # beyond the time-out: ticks, delays and the way to the server
+
+
+MACHINE_OVERHEAD = TaskOverhead(memory_mib=128, memory_part=50)  # of every second host whose tasks are machines
 
 
 class Setting(Struct, frozen=True, kw_only=True):
@@ -362,5 +365,6 @@ def _facts(n: int, cpu_units: int, memory_mib: int, *, has_containers: bool) -> 
         boot_id="boot-1",
         capacity=HostCapacity(cpu_units=cpu_units, memory_mib=memory_mib, disk_gib=400),
         sandbox="container" if has_containers else "simulated",
+        overhead=TaskOverhead() if has_containers or n % 2 == 0 else MACHINE_OVERHEAD,
         zone=zone,
     )

@@ -259,9 +259,9 @@ class SandboxSuite(ABC):
             config = await self.running(engine, "terminal", "sleep 1000")
             terminal = await engine.open_terminal(config.runtime_id, "session-1", ("sh",))
             await terminal.resize(132, 43)
-            await terminal.write(b"echo mark-ed\n")
+            await terminal.write(b"stty size\n")
             said = b""
-            while b"mark-ed" not in said:
+            while b"43 132" not in said:
                 part = await terminal.read()
                 assert part, "a shell waits for more"
                 said += part
