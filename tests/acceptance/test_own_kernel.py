@@ -1,4 +1,4 @@
-"""A region of machines whose operator lets its account have a kernel's privileges: from the refusal to the task's log."""
+"""A region of machines whose operator lets its account have a kernel's privileges: from refusal to log."""
 
 import os
 import shutil
