@@ -41,6 +41,13 @@ class Guests:
             bring_up(links, _TAP, mtu=mtu)  # after the rules: no frame comes before them
         return GuestInterface(descriptor=descriptor, mac=eni.mac, messages=messages)
 
+    def spare(self) -> int:
+        """A tap that leads nowhere, in a namespace of its own: both end with its descriptor."""
+        with self._namespaces.aside():
+            descriptor = open_tap(_TAP, stays=False)
+        assert descriptor is not None, "nobody else is in there"
+        return descriptor
+
     def taken(self, namespace: str) -> None:
         self._untaken.pop(namespace, None)
 

@@ -142,6 +142,9 @@ class LinuxNetwork:
         self._guests.taken(_task_namespace(task_id))
         return guest
 
+    async def open_spare_tap(self) -> int:
+        return await self._do("open a spare tap", self._guests.spare)
+
     async def detach_eni(self, task_id: str) -> None:
         def detach() -> None:
             for step in self._detach_steps(safe_id(task_id)):

@@ -180,6 +180,9 @@ class HostNetwork(Protocol):
         `detach_eni`, also while nobody has it open. Raises HostError, also on a kernel that cannot do it.
         """
 
+    async def open_spare_tap(self) -> int:
+        """A tap that leads nowhere, of a machine that is no task's: ends with its descriptor, the caller's to close."""
+
     async def detach_eni(self, task_id: str) -> None:
         """Undo both whole, by the task's id alone; stale flows of its addresses are cut."""
 

@@ -4,6 +4,7 @@ Pass the same suite as the real ones (`testing.suites.hostnet`). A disk is a pla
 socket without a name, or a loopback socket when a test wants to speak to it as a task would.
 """
 
+import os
 import shutil
 import socket
 from collections.abc import Sequence
@@ -99,6 +100,10 @@ class FakeHostNetwork:
             self.taps[task_id], end = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         await self.faults.after("open_tap")
         return GuestInterface(descriptor=None if end is None else end.detach(), mac=eni.mac, messages=messages)
+
+    async def open_spare_tap(self) -> int:
+        await self.faults.before("open_spare_tap")
+        return os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
 
     def _record(self, task_id: str, eni: Eni) -> TaskNetwork:
         if eni.vpc_id not in self.plans:

@@ -6,10 +6,12 @@ Tests let machines fail to come up, end, or be paused, and look at what they wer
 # ruff: noqa: ARG002  the parameters are the seam's
 
 import asyncio
+import hashlib
 import os
 import shutil
 import socket
 from collections.abc import AsyncIterator, Callable
+from pathlib import Path
 
 from msgspec import Struct
 
@@ -29,6 +31,10 @@ OVERHEAD_MIB = 40
 _FIRST_PID = 4000
 
 
+def _key_file(snapshot: str) -> Path:
+    return Path(snapshot, "key")
+
+
 class FakeMachine(Struct):
     spec: MachineSpec
     guest: CrunGuest
@@ -37,13 +43,20 @@ class FakeMachine(Struct):
 
 
 class FakeVmm:
-    """Implements sandbox.microvm.vmm.Vmm, but for snapshots. `guest`: makes one on the given socket path."""
+    """Implements sandbox.microvm.vmm.Vmm. `guest`: makes one on the given socket path.
 
-    def __init__(self, guest: Callable[[str], CrunGuest]) -> None:
+    A snapshot is a directory with the key of its machine; whoever goes on from one begins with a fresh guest.
+    """
+
+    def __init__(self, guest: Callable[[str], CrunGuest], *, has_snapshots: bool = False) -> None:
         self.machines: dict[str, FakeMachine] = {}
         self.made: list[MachineSpec] = []
+        self.restored: list[str] = []  # ids of those that went on from a snapshot
+        self.has_snapshots = has_snapshots
+        self.saves_nothing = False
         self.silent = 0  # so many machines to come say no hello
         self.refuses = False
+        self.version = "fake"
         self._guest = guest
         self._ends: list[MachineEnd] = []
         self._listener: Callable[[], None] = lambda: None
@@ -65,12 +78,12 @@ class FakeVmm:
 
     async def probe(self) -> VmmFacts:
         return VmmFacts(
-            version="fake",
+            version=self.version,
             kvm_refusal=None,
             emulation_refusal=None,
             tsc_khz=0,
             overhead_mib=OVERHEAD_MIB,
-            has_snapshots=False,
+            has_snapshots=self.has_snapshots,
         )
 
     async def start(self) -> None:
@@ -92,13 +105,29 @@ class FakeVmm:
         self.machines[spec.machine_id] = FakeMachine(spec=spec, guest=guest, pid=pid, had_tap=tap is not None)
 
     async def restore(self, spec: MachineSpec, tap: int | None, snapshot: str) -> None:
-        raise MachineRefused("The fake monitor restores nothing.")
+        try:
+            saved = _key_file(snapshot).read_text()
+        except OSError:
+            raise MachineRefused("It is broken.") from None
+        if saved != await self.snapshot_key(spec):
+            raise MachineRefused("It is of another kind of machine.")
+        self.restored.append(spec.machine_id)
+        await self.create(spec, tap)
 
     async def snapshot_key(self, spec: MachineSpec) -> str:
-        return "fake"
+        return hashlib.sha256(repr((self.version, spec.vcpus, spec.memory_mib)).encode()).hexdigest()
 
     async def snapshot(self, machine_id: str, directory: str) -> None:
-        raise MachineRefused("The fake monitor saves nothing.")
+        machine = self._known(machine_id)
+        os.makedirs(f"{directory}.new")
+        if self.saves_nothing:
+            raise MachineRefused("The fake monitor saves nothing.")
+        _key_file(f"{directory}.new").write_text(await self.snapshot_key(machine.spec))
+        os.rename(f"{directory}.new", directory)
+
+    async def discard(self, snapshot: str) -> None:
+        for place in (snapshot, f"{snapshot}.new"):
+            shutil.rmtree(place, ignore_errors=True)
 
     async def pause(self, machine_id: str) -> None:
         self._known(machine_id).guest.is_deaf = True

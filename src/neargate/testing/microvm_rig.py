@@ -16,15 +16,16 @@ from ..interfaces.sandbox import ContainerConfig, Image, PauseConfig, PullReques
 from ..model.knobs import DEFAULT_KNOBS
 from ..sandbox.microvm.accelerators import Accelerators
 from ..sandbox.microvm.board import ExitBoard
-from ..sandbox.microvm.connecting import connector
+from ..sandbox.microvm.connecting import connector, spare_connector
 from ..sandbox.microvm.engine import MicroVmSandbox
-from ..sandbox.microvm.parts import GuestFiles, Parts
+from ..sandbox.microvm.parts import GuestFiles, Parts, Spares
 from ..sandbox.microvm.record import Blueprint
 from ..sandbox.microvm.records import Records
 from ..sandbox.microvm.specs import container_blueprint, guest_facts, pause_blueprint
 from ..sandbox.users import ResolvedUser
 from .fake_crun import CrunGuest
 from .fake_guest_processes import Program
+from .fake_hostnet import FakeHostCgroups
 from .fake_vmm import FakeVmm
 from .virtual_time import VirtualWorld, run_virtual
 
@@ -115,17 +116,25 @@ class FakeHost:
         descriptor = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
         return GuestInterface(descriptor=descriptor, mac="02:00:00:00:00:01", messages=(ADDRESS_MESSAGE,))
 
+    async def open_spare_tap(self) -> int:
+        return os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
+
 
 class MicroVmRig:
-    """`acts`: what containers do, by their arguments. Several agents may live one after the other (`agent`)."""
+    """`acts`: what containers do, by their arguments. Several agents may live one after the other (`agent`).
 
-    def __init__(self, base: Path, acts: Mapping[tuple[str, ...], Program]) -> None:
+    `saves`: machines are saved, and others go on from them.
+    """
+
+    def __init__(self, base: Path, acts: Mapping[tuple[str, ...], Program], *, saves: bool = False) -> None:
         self.base = base
         self.world = VirtualWorld()
         self.acts = dict(acts)
         self.images = FakeImages()
         self.host = FakeHost()
-        self.vmm = FakeVmm(lambda path: CrunGuest(self.world, path, self.acts))
+        self.vmm = FakeVmm(lambda path: CrunGuest(self.world, path, self.acts), has_snapshots=saves)
+        self.cgroups = FakeHostCgroups()  # of machines that are no task's
+        self.snapshots = base / "snapshots"
         self.notes: list[str] = []
         self.knobs = replace(DEFAULT_KNOBS, microvm_hello_s=5.0)
 
@@ -136,7 +145,7 @@ class MicroVmRig:
                 world=self.world,
                 knobs=self.knobs,
                 vmm=self.vmm,
-                connect=connector(self.world, self.knobs, machines, records),
+                connect=connector(self.world, self.knobs, machines, records.streams),
                 disks=self.host,
                 network=self.host,
                 images=self.images,
@@ -149,7 +158,15 @@ class MicroVmRig:
                 creation=FakeCreation(),
                 board=ExitBoard(),
                 note=self.notes.append,
+                spares=self._spares(machines) if self.vmm.has_snapshots else None,
             )
+        )
+
+    def _spares(self, machines: str) -> Spares:
+        return Spares(
+            snapshots=str(self.snapshots),
+            cgroups=self.cgroups,
+            connect=spare_connector(self.world, self.knobs, machines),
         )
 
     def config(self, image: Image, name: str, *args: str, task_id: str = "") -> ContainerConfig:

@@ -5,7 +5,7 @@ from typing import Protocol
 
 from msgspec import Struct
 
-from ...interfaces.hostnet import GuestInterface
+from ...interfaces.hostnet import GuestInterface, TaskLimits
 from ...interfaces.sandbox import ContainerConfig, Image, PauseConfig, PullRequest
 from ...model.knobs import Knobs
 from ...world import World
@@ -29,6 +29,20 @@ class OpensTaps(Protocol):
     """`interfaces.hostnet.HostNetwork`, as far as a machine needs it."""
 
     async def open_tap(self, task_id: str) -> GuestInterface: ...
+
+    async def open_spare_tap(self) -> int: ...
+
+
+class MakesCgroups(Protocol):
+    """`interfaces.hostnet.HostCgroups` of machines that are no task's, in a place of their own."""
+
+    def task_path(self, task_id: str) -> str: ...
+
+    async def create_task(self, task_id: str, limits: TaskLimits) -> None: ...
+
+    async def delete_task(self, task_id: str) -> None: ...
+
+    async def list_tasks(self) -> list[str]: ...
 
 
 class Images(Protocol):
@@ -74,10 +88,22 @@ class GuestFiles(Struct, frozen=True, kw_only=True):
     tools: str
 
 
+class Spares(Struct, frozen=True, kw_only=True):
+    """What it takes to have machines before a task wants them. `connect`: as of Parts, of a machine that is no task's.
+
+    `snapshots`: a directory of root's alone, on a disk.
+    """
+
+    snapshots: str
+    cgroups: MakesCgroups
+    connect: Callable[[str], Awaitable[Guest]]
+
+
 class Parts(Struct, frozen=True, kw_only=True):
     """`connect`: to the guest of that task's machine, which greets; raises GuestGone, GuestBroke, VmmError.
 
     `machines`: the monitor's directory, one of its own in it for each machine. `note`: a line for the operator.
+    `spares`: None where every machine boots.
     """
 
     world: World
@@ -94,3 +120,4 @@ class Parts(Struct, frozen=True, kw_only=True):
     creation: Creates
     board: ExitBoard
     note: Callable[[str], None]
+    spares: Spares | None = None

@@ -22,7 +22,7 @@ _FILE_MIN = 16 << 20
 _SANDBOX = "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"
 
 
-def check(spec: MachineSpec) -> None:
+def check(spec: MachineSpec, *, is_restored: bool = False) -> None:
     """Raises MachineRefused."""
     disks = all_disks(spec)
     if not 1 <= spec.vcpus <= 64 or not 64 <= spec.memory_mib <= 1 << 20:
@@ -33,8 +33,8 @@ def check(spec: MachineSpec) -> None:
         raise MachineRefused("each disk needs a serial of its own, of 1 to 20 of a-z, 0-9 and -")
     if spec.mac is not None and not _MAC.fullmatch(spec.mac):
         raise MachineRefused(f"{spec.mac!r} is no MAC address")
-    if not all(disk.path for disk in disks) and not spec.for_snapshot:
-        raise MachineRefused("a disk without a file is for machines that are to be saved")
+    if not all(disk.path for disk in disks) and not (spec.for_snapshot or is_restored):
+        raise MachineRefused("a disk without a file is for machines that are saved")
 
 
 def all_disks(spec: MachineSpec) -> tuple[MachineDisk, ...]:
@@ -137,10 +137,10 @@ def plan(
     )
 
 
-def key(spec: MachineSpec, program: QemuProgram, tsc_khz: int, contents: tuple[str, ...]) -> str:
+def key(spec: MachineSpec, program: QemuProgram, host: str, tsc_khz: int, contents: tuple[str, ...]) -> str:
     """`contents`: digests of kernel, initramfs and tools. The rate counts to 10 MHz: it is measured, and jitters."""
     kinds = "".join("r" if disk.read_only else "w" for disk in all_disks(spec))
     rate = 0 if spec.accelerator == "kvm" else round(tsc_khz / 10_000)
     sizes = (spec.vcpus, spec.memory_mib, rate, kinds, spec.mac is not None)
-    told = (program.version, program.identity, spec.accelerator, sizes, contents)
+    told = (program.version, program.identity, host, spec.accelerator, sizes, contents)
     return sha256(repr(told).encode()).hexdigest()

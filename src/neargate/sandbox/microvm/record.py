@@ -24,12 +24,21 @@ class Phase(Enum):
     GONE = "gone"
 
 
+class Rung(Enum):
+    """Of the ladder of starts, the highest first: by which a machine came."""
+
+    WARM = "warm"
+    SNAPSHOT = "snapshot"
+    COLD = "cold"
+
+
 class Machine(Struct, frozen=True, kw_only=True):
-    """`reason`: why it is gone; a sentence for the task's owner."""
+    """`reason`: why it is gone; a sentence for the task's owner. `rung`: None until it is ready."""
 
     task_id: str
     phase: Phase = Phase.PREPARING
     reason: str | None = None
+    rung: Rung | None = None
 
 
 class Given(Struct, frozen=True, kw_only=True):

@@ -42,7 +42,7 @@ class MachineDisk(Struct, frozen=True, kw_only=True):
     """
 
     serial: str  # 1 to 20 of [a-z0-9-]: virtio-blk has no more bytes
-    path: str
+    path: str  # empty: a place without a disk, in a machine that is saved or goes on from a saved one
     read_only: bool
 
 
@@ -139,9 +139,12 @@ class Vmm(Protocol):
         """
 
     async def snapshot(self, machine_id: str, directory: str) -> None:
-        """Save it to `directory` (made here, appears whole or not at all; of the file system of the machine's own
-        directory). The machine is stopped for good by that: it can only be destroyed. Of one with `for_snapshot`.
+        """Save it to `directory` (made here, appears whole or not at all: until then it is `directory`.new). The
+        machine is stopped for good by that: it can only be destroyed. Of one with `for_snapshot`.
         """
+
+    async def discard(self, snapshot: str) -> None:
+        """Remove a saved machine, or what was made of one. Those that go on from it are not touched."""
 
     async def pause(self, machine_id: str) -> None:
         """Its processors stand still."""
