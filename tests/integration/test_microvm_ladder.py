@@ -1,4 +1,4 @@
-"""Machines that go on from a saved one, with real guests, emulated: as if they had booted, and strangers to each other."""
+"""Machines that go on from a saved one, with real guests, emulated: as if booted, and strangers to each other."""
 
 import asyncio
 import os

@@ -54,6 +54,7 @@ class FakeVmm:
         self.restored: list[str] = []  # ids of those that went on from a snapshot
         self.has_snapshots = has_snapshots
         self.saves_nothing = False
+        self.spoils: Callable[[CrunGuest], object] | None = None  # the guest of the next that goes on from a snapshot
         self.silent = 0  # so many machines to come say no hello
         self.refuses = False
         self.version = "fake"
@@ -113,6 +114,9 @@ class FakeVmm:
             raise MachineRefused("It is of another kind of machine.")
         self.restored.append(spec.machine_id)
         await self.create(spec, tap)
+        if self.spoils is not None:
+            self.spoils(self.guest(spec.machine_id))
+            self.spoils = None
 
     async def snapshot_key(self, spec: MachineSpec) -> str:
         return hashlib.sha256(repr((self.version, spec.vcpus, spec.memory_mib)).encode()).hexdigest()
