@@ -218,3 +218,104 @@ def test_without_any_machine_at_all_the_lowest_rung_says_why(rig: MicroVmRig) ->
             await started(rig, engine, "task-2")
 
     rig.run(story)
+
+
+@pytest.fixture
+def pooled(tmp_path: Path) -> MicroVmRig:
+    """With room for three machines of 512 MiB that wait."""
+    made = MicroVmRig(tmp_path, {LONG: long}, saves=True, waiting_mib=280)
+    made.images.add("r/a:1")
+    return made
+
+
+def waiting(rig: MicroVmRig) -> list[str]:
+    """Those that stand still."""
+    return [name for name, machine in rig.vmm.machines.items() if name.startswith("spare-") and machine.guest.is_deaf]
+
+
+async def has_waiting(rig: MicroVmRig, count: int) -> None:
+    await until(rig, lambda: len(waiting(rig)) == count and len(rig.cgroups.tasks) == count)
+
+
+def test_a_machine_that_waits_becomes_a_tasks_and_another_waits_in_its_place(pooled: MicroVmRig) -> None:
+    async def story(engine: MicroVmSandbox) -> None:
+        await started(pooled, engine, "task-1")
+        await has_waiting(pooled, 1)
+        (name,) = waiting(pooled)
+        spare = pooled.vmm.machines[name].spec
+        assert not any(disk.path for disk in spare.disks) and "task" not in spare.cgroup_path
+        config, rung = await started(pooled, engine, "task-2")
+        assert rung is Rung.WARM and name not in pooled.vmm.machines
+        (spec,) = pooled.vmm.assigned
+        assert (spec.machine_id, spec.cgroup_path) == ("task-2", "/test/task-2")
+        assert spec.disks[0].path == "/disks/task-2.given" and spec.disks[1].path.startswith("/images/")
+        guest = pooled.vmm.guest("task-2")
+        assert guest.has_disks and len(guest.clocks) == 1 and len(guest.entropy) == 64
+        assert config.runtime_id in guest.containers and guest.complaints == []
+        await until(pooled, lambda: waiting(pooled) not in ([], [name]))
+
+    pooled.run(story)
+
+
+async def burst(rig: MicroVmRig, engine: MicroVmSandbox, name: str, count: int) -> list[Rung | None]:
+    """All at once."""
+    found = await asyncio.gather(*(started(rig, engine, f"{name}-{number}") for number in range(count)))
+    return [rung for _, rung in found]
+
+
+def test_a_burst_that_empties_the_pool_goes_on_from_the_saved_one(pooled: MicroVmRig) -> None:
+    async def story(engine: MicroVmSandbox) -> None:
+        await started(pooled, engine, "task-1")
+        await has_waiting(pooled, 1)
+        assert await burst(pooled, engine, "burst", 5) == [Rung.WARM, *[Rung.SNAPSHOT] * 4]
+        await has_waiting(pooled, 3)
+        await pooled.world.sleep(60)
+        assert len(waiting(pooled)) == 3, "the budget is for no more"
+        assert await burst(pooled, engine, "again", 4) == [Rung.WARM] * 3 + [Rung.SNAPSHOT]
+
+    pooled.run(story)
+
+
+def test_without_wants_nothing_waits_any_more(pooled: MicroVmRig) -> None:
+    async def story(engine: MicroVmSandbox) -> None:
+        await started(pooled, engine, "task-1")
+        await has_waiting(pooled, 1)
+        await pooled.world.sleep(pooled.knobs.microvm_pool_kept_s + pooled.knobs.microvm_pool_look_s)
+        await has_waiting(pooled, 0)
+
+    pooled.run(story)
+
+
+def test_a_machine_that_waits_and_cannot_be_given_away_falls_to_the_saved_one(pooled: MicroVmRig) -> None:
+    async def story(engine: MicroVmSandbox) -> None:
+        await started(pooled, engine, "task-1")
+        await has_waiting(pooled, 1)
+        (name,) = waiting(pooled)
+        pooled.vmm.assigns_nothing = True
+        _, rung = await started(pooled, engine, "task-2")
+        assert rung is Rung.SNAPSHOT
+        await until(pooled, lambda: name not in pooled.vmm.machines and name not in pooled.cgroups.tasks)
+
+    pooled.run(story)
+
+
+def test_a_machine_that_ends_while_it_waits_is_given_to_nobody(pooled: MicroVmRig) -> None:
+    async def story(engine: MicroVmSandbox) -> None:
+        await started(pooled, engine, "task-1")
+        await has_waiting(pooled, 1)
+        (name,) = waiting(pooled)
+        await pooled.vmm.end(name)
+        await until(pooled, lambda: waiting(pooled) not in ([], [name]))
+        assert (await started(pooled, engine, "task-2"))[1] is Rung.WARM
+
+    pooled.run(story)
+
+
+def test_machines_that_wait_end_with_their_agent(pooled: MicroVmRig) -> None:
+    async def story(engine: MicroVmSandbox) -> None:
+        await started(pooled, engine, "task-1")
+        await has_waiting(pooled, 1)
+        await engine.close()
+        assert list(pooled.vmm.machines) == ["task-1"] and pooled.cgroups.tasks == {}
+
+    pooled.run(story)

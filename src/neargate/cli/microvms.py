@@ -98,7 +98,7 @@ def engine(
             world=world,
             knobs=DEFAULT_KNOBS,
             vmm=QemuVmm(world, machines, allow_emulated=config.allow_emulated == "yes"),
-            connect=connector(world, DEFAULT_KNOBS, str(machines), records.streams),
+            connect=connector(world, DEFAULT_KNOBS, str(machines), records),
             disks=disks,
             network=network,
             images=store,

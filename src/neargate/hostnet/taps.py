@@ -16,6 +16,7 @@ from .netlink import Netlink
 
 _DEVICE = "/dev/net/tun"
 _TUNSETIFF, _TUNSETPERSIST, _TUNSETOFFLOAD, _TUNSETVNETHDRSZ = 0x400454CA, 0x400454CB, 0x400454D0, 0x400454D8
+_TUNGETDEVNETNS = 0x54E3
 _IFF_TAP, _IFF_NO_PI, _IFF_VNET_HDR = 0x0002, 0x1000, 0x4000
 _HEADER_SIZE = 10  # of a virtio_net_hdr without what came later
 
@@ -45,6 +46,16 @@ def open_tap(name: str, *, stays: bool = True) -> int | None:
             return None
         raise
     return descriptor
+
+
+def home_of(descriptor: int) -> int:
+    """A descriptor, the caller's to close, of the namespace that an opened tap is in. Raises OSError."""
+    return fcntl.ioctl(descriptor, _TUNGETDEVNETNS, 0)
+
+
+def keep(descriptor: int) -> None:
+    """It stays also when nobody has it open."""
+    fcntl.ioctl(descriptor, _TUNSETPERSIST, 1)
 
 
 def bring_up(links: Netlink, name: str, *, mtu: int) -> None:

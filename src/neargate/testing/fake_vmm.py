@@ -53,7 +53,9 @@ class FakeVmm:
         self.made: list[MachineSpec] = []
         self.restored: list[str] = []  # ids of those that went on from a snapshot
         self.has_snapshots = has_snapshots
+        self.assigned: list[MachineSpec] = []  # of those that waited
         self.saves_nothing = False
+        self.assigns_nothing = False
         self.spoils: Callable[[CrunGuest], object] | None = None  # the guest of the next that goes on from a snapshot
         self.silent = 0  # so many machines to come say no hello
         self.refuses = False
@@ -117,6 +119,17 @@ class FakeVmm:
         if self.spoils is not None:
             self.spoils(self.guest(spec.machine_id))
             self.spoils = None
+
+    async def assign(self, machine_id: str, spec: MachineSpec) -> None:
+        machine = self._known(machine_id)
+        if self.assigns_nothing:
+            raise MachineRefused("The fake monitor gives nothing away.")
+        del self.machines[machine_id]
+        os.rename(machine.spec.directory, spec.directory)
+        machine.spec = spec
+        machine.guest.is_deaf = False
+        self.machines[spec.machine_id] = machine
+        self.assigned.append(spec)
 
     async def snapshot_key(self, spec: MachineSpec) -> str:
         return hashlib.sha256(repr((self.version, spec.vcpus, spec.memory_mib)).encode()).hexdigest()

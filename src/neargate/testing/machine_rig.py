@@ -55,11 +55,12 @@ def guest_is_built() -> bool:
 class MachineRig:
     """`containers`: what the images come from. Machines and disks outlive each `run`, which is one agent's life.
 
-    `saves`: machines are saved, and others go on from them.
+    `saves`: machines are saved, and others go on from them. `waiting_mib`: and wait before a task comes.
     """
 
-    def __init__(self, *, saves: bool = False) -> None:
+    def __init__(self, *, saves: bool = False, waiting_mib: int = 0) -> None:
         self.saves = saves
+        self.waiting_mib = waiting_mib
         self.containers = ContainerRig()
         self.base = Path(self.containers.base)
         self.snapshots = self.base / "snapshots"
@@ -75,16 +76,15 @@ class MachineRig:
             subprocess.run(["umount", mounted], check=True)  # noqa: ASYNC221  a small disk
         return str(self.base / f"{task_id}.img")
 
-    async def open_tap(self, task_id: str) -> GuestInterface:
-        """That leads nowhere."""
+    async def open_tap(self, task_id: str, spare: int | None = None) -> GuestInterface:
+        """That leads nowhere; a spare one stays where it is."""
         assert task_id
-        with ThreadPoolExecutor(1) as own:  # whose namespace ends with the tap
-            descriptor = own.submit(_tap_alone).result()
+        descriptor = None if spare is not None else await self.open_spare_tap()
         hardware = netlink.complete([netlink.link_hardware(2, _MAC)])
         return GuestInterface(descriptor=descriptor, mac=_MAC, messages=hardware)
 
     async def open_spare_tap(self) -> int:
-        with ThreadPoolExecutor(1) as own:
+        with ThreadPoolExecutor(1) as own:  # whose namespace ends with the tap
             return own.submit(_tap_alone).result()
 
     # -- what tests run
@@ -122,7 +122,7 @@ class MachineRig:
                 world=world,
                 knobs=DEFAULT_KNOBS,
                 vmm=self._vmm(world),
-                connect=connector(world, DEFAULT_KNOBS, machines, records.streams),
+                connect=connector(world, DEFAULT_KNOBS, machines, records),
                 disks=self,
                 network=self,
                 images=ImageStore(world, client, images=images, views=views, disks=disks),
@@ -146,6 +146,7 @@ class MachineRig:
             snapshots=str(self.snapshots),
             cgroups=self._spare_cgroups(world),
             connect=spare_connector(world, DEFAULT_KNOBS, machines),
+            waiting_mib=self.waiting_mib,
         )
 
     def _spare_cgroups(self, world: OsWorld) -> LinuxCgroups:

@@ -112,8 +112,8 @@ class FakeHost:
         self.given.append(task_id)
         return f"/disks/{task_id}.given"
 
-    async def open_tap(self, task_id: str) -> GuestInterface:
-        descriptor = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
+    async def open_tap(self, task_id: str, spare: int | None = None) -> GuestInterface:
+        descriptor = None if spare is not None else await self.open_spare_tap()
         return GuestInterface(descriptor=descriptor, mac="02:00:00:00:00:01", messages=(ADDRESS_MESSAGE,))
 
     async def open_spare_tap(self) -> int:
@@ -123,10 +123,13 @@ class FakeHost:
 class MicroVmRig:
     """`acts`: what containers do, by their arguments. Several agents may live one after the other (`agent`).
 
-    `saves`: machines are saved, and others go on from them.
+    `saves`: machines are saved, and others go on from them. `waiting_mib`: and wait before a task comes.
     """
 
-    def __init__(self, base: Path, acts: Mapping[tuple[str, ...], Program], *, saves: bool = False) -> None:
+    def __init__(
+        self, base: Path, acts: Mapping[tuple[str, ...], Program], *, saves: bool = False, waiting_mib: int = 0
+    ) -> None:
+        self.waiting_mib = waiting_mib
         self.base = base
         self.world = VirtualWorld()
         self.acts = dict(acts)
@@ -145,7 +148,7 @@ class MicroVmRig:
                 world=self.world,
                 knobs=self.knobs,
                 vmm=self.vmm,
-                connect=connector(self.world, self.knobs, machines, records.streams),
+                connect=connector(self.world, self.knobs, machines, records),
                 disks=self.host,
                 network=self.host,
                 images=self.images,
@@ -167,6 +170,7 @@ class MicroVmRig:
             snapshots=str(self.snapshots),
             cgroups=self.cgroups,
             connect=spare_connector(self.world, self.knobs, machines),
+            waiting_mib=self.waiting_mib,
         )
 
     def config(self, image: Image, name: str, *args: str, task_id: str = "") -> ContainerConfig:

@@ -72,6 +72,11 @@ class MicroVmSandbox:
         """Machines by the rung of the ladder they came by, in this agent's life."""
         return self._starts.counts
 
+    @property
+    def waiting(self) -> int:
+        """Machines that wait for a task."""
+        return sum(self._starts.waiting.values())
+
     def rung_of(self, task_id: str) -> Rung | None:
         """By which its machine came; None while there is none."""
         machine = self._machines.get(task_id)
@@ -115,6 +120,8 @@ class MicroVmSandbox:
             if machine is not None:
                 self._parts.note(f"the machine of task {end.machine_id} ended ({end.kind}): {end.detail}")
                 await machine.gone(_reason(end))
+            else:
+                await self._starts.ended(end.machine_id)
 
     async def close(self) -> None:
         if self._listener is not None:

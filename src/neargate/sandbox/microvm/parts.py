@@ -28,7 +28,7 @@ class GivesDisks(Protocol):
 class OpensTaps(Protocol):
     """`interfaces.hostnet.HostNetwork`, as far as a machine needs it."""
 
-    async def open_tap(self, task_id: str) -> GuestInterface: ...
+    async def open_tap(self, task_id: str, spare: int | None = None) -> GuestInterface: ...
 
     async def open_spare_tap(self) -> int: ...
 
@@ -89,14 +89,16 @@ class GuestFiles(Struct, frozen=True, kw_only=True):
 
 
 class Spares(Struct, frozen=True, kw_only=True):
-    """What it takes to have machines before a task wants them. `connect`: as of Parts, of a machine that is no task's.
+    """What it takes to have machines before a task wants them. `connect`: as of Parts, of a machine that is no task's;
+    the number is that of the first stream.
 
-    `snapshots`: a directory of root's alone, on a disk.
+    `snapshots`: a directory of root's alone, on a disk. `waiting_mib`: of memory for machines that wait; 0: none does.
     """
 
     snapshots: str
     cgroups: MakesCgroups
-    connect: Callable[[str], Awaitable[Guest]]
+    connect: Callable[[str, int], Awaitable[Guest]]
+    waiting_mib: int = 0
 
 
 class Parts(Struct, frozen=True, kw_only=True):

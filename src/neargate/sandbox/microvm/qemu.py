@@ -13,6 +13,7 @@ import shutil
 import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -20,7 +21,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from ...world import World
-from . import confinement, qemu_command, qemu_program
+from . import confinement, qemu_command, qemu_disks, qemu_program
 from .confinement import Plan
 from .machines import DETAIL_MAX, LANE, MachineRecord, Machines
 from .memory_image import digest_of, sealed, stored
@@ -116,6 +117,21 @@ class QemuVmm:
 
     async def restore(self, spec: MachineSpec, tap: int | None, snapshot: str) -> None:
         await self._begin(spec, tap, snapshot)
+
+    async def assign(self, machine_id: str, spec: MachineSpec) -> None:
+        qemu_command.check(spec, is_restored=True)
+        record = await self._machines.found(machine_id)
+        with qemu_disks.opened(spec, record.uid, record.pid) as disks:
+            await qemu_disks.put(partial(self._ask, machine_id), disks)
+        try:
+            await self._machines.note(replace(record, is_ready=False))
+            record = await self._machines.rename(replace(record, is_ready=False), spec)
+        except OSError as error:
+            raise MachineRefused(f"machine {machine_id} cannot be moved: {error}") from error
+        self._monitors[spec.machine_id] = self._monitors.pop(machine_id)
+        await self._ask(spec.machine_id, "cont")
+        await self._machines.note(replace(record, is_ready=True))
+        self._machines.attend(spec.machine_id, self._attend(spec.machine_id))
 
     async def snapshot_key(self, spec: MachineSpec) -> str:
         host = await self._probed()

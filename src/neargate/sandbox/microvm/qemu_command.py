@@ -16,6 +16,7 @@ CONSOLE = "console"
 CONSOLE_BYTES = 65536
 TB_MIB = 128  # of translated code, emulated
 OVERHEAD_MIB = 64
+_LAYOUT = 1  # of the words below: to be counted up with every change of what a saved machine is made of
 _SERIAL = re.compile(r"[a-z0-9][a-z0-9-]{0,19}")
 _MAC = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}")
 _FILE_MIN = 16 << 20
@@ -71,7 +72,7 @@ def _disk_words(number: int, disk: MachineDisk) -> list[str]:
     nothing = "file.driver=null-co,file.size=4096,file.read-zeroes=on"
     behind = f"file=/disks/{number}" if disk.path else nothing
     access = "readonly=on" if disk.read_only else "discard=unmap"
-    device = f"virtio-blk-device,drive=d{number},serial={disk.serial},werror=report,rerror=report"
+    device = f"virtio-blk-device,id=b{number},drive=d{number},serial={disk.serial},werror=report,rerror=report"
     return ["-drive", f"if=none,id=d{number},format=raw,{access},{behind}", "-device", device]
 
 
@@ -142,5 +143,5 @@ def key(spec: MachineSpec, program: QemuProgram, host: str, tsc_khz: int, conten
     kinds = "".join("r" if disk.read_only else "w" for disk in all_disks(spec))
     rate = 0 if spec.accelerator == "kvm" else round(tsc_khz / 10_000)
     sizes = (spec.vcpus, spec.memory_mib, rate, kinds, spec.mac is not None)
-    told = (program.version, program.identity, host, spec.accelerator, sizes, contents)
+    told = (_LAYOUT, program.version, program.identity, host, spec.accelerator, sizes, contents)
     return sha256(repr(told).encode()).hexdigest()

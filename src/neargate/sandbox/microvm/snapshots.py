@@ -13,7 +13,7 @@ from .hello import NoHello
 from .parts import LANE, Parts, Spares
 from .rehearsal import rehearse
 from .shapes import Shape, is_of_key, shape_named, snapshot_name, spare_spec
-from .spares import FAILURES, SpareMachines
+from .spares import FAILURES, FIRST_SAVED, SpareMachines
 from .vmm import MachineRefused, VmmError
 
 _FAILURES_MAX = 3  # of a size, in an agent's life
@@ -40,6 +40,10 @@ class Snapshots:
                 await self._parts.vmm.discard(path)
             else:
                 self._found[named[0]] = path
+
+    @property
+    def shapes(self) -> tuple[Shape, ...]:
+        return tuple(self._found)
 
     def find(self, shape: Shape) -> str | None:
         """The directory of one; it counts as used."""
@@ -94,7 +98,7 @@ class Snapshots:
         machine_id = await self._machines.boot(shape)
         try:
             wait_s = knobs.microvm_hello_kvm_s if shape.accelerator == "kvm" else knobs.microvm_hello_s
-            guest = await self._machines.hello(machine_id, wait_s)
+            guest = await self._machines.hello(machine_id, wait_s, FIRST_SAVED)
             try:
                 await rehearse(guest)
             finally:

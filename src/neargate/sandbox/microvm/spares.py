@@ -6,6 +6,8 @@ killed one left before it makes any. Must not know tasks.
 
 import os
 
+from msgspec import Struct
+
 from ...interfaces.hostnet import HostError, TaskLimits
 from ...interfaces.sandbox import EngineUnavailable
 from .errors import GuestGone
@@ -15,8 +17,17 @@ from .parts import Parts, Spares
 from .shapes import SPARE, Shape, spare_spec
 from .vmm import VmmError
 
+# Stream numbers, each once in a guest's life: that of the one that is saved goes on in all the others.
+FIRST_WAITING, FIRST_SAVED = 2 << 29, 3 << 29
 _ID_BITS = 64
 FAILURES = (VmmError, GuestGone, HostError, EngineUnavailable, OSError)
+
+
+class Spare(Struct, frozen=True, kw_only=True):
+    """`tap`: a descriptor of its tap, the caller's to close."""
+
+    machine_id: str
+    tap: int
 
 
 class SpareMachines:
@@ -34,16 +45,18 @@ class SpareMachines:
 
     async def boot(self, shape: Shape) -> str:
         """One that can be saved; its id. Raises one of FAILURES."""
-        return await self._make(shape, None)
+        made = await self._make(shape, None)
+        os.close(made.tap)
+        return made.machine_id
 
-    async def restore(self, shape: Shape, snapshot: str) -> str:
+    async def restore(self, shape: Shape, snapshot: str) -> Spare:
         """Raises one of FAILURES."""
         return await self._make(shape, snapshot)
 
-    async def hello(self, machine_id: str, wait_s: float) -> Guest:
-        """Raises NoHello."""
+    async def hello(self, machine_id: str, wait_s: float, first: int) -> Guest:
+        """`first`: FIRST_SAVED or FIRST_WAITING. Raises NoHello."""
         return await first_hello(
-            self._parts.world, lambda: self._spares.connect(machine_id), wait_s, has_ended=lambda: False
+            self._parts.world, lambda: self._spares.connect(machine_id, first), wait_s, has_ended=lambda: False
         )
 
     async def end(self, machine_id: str) -> None:
@@ -51,7 +64,7 @@ class SpareMachines:
         await self._parts.vmm.destroy(machine_id)
         await self._spares.cgroups.delete_task(machine_id)
 
-    async def _make(self, shape: Shape, snapshot: str | None) -> str:
+    async def _make(self, shape: Shape, snapshot: str | None) -> Spare:
         parts, cgroups = self._parts, self._spares.cgroups
         machine_id = f"{SPARE}{parts.world.random.getrandbits(_ID_BITS):016x}"
         overhead_mib = (await parts.vmm.probe()).overhead_mib
@@ -66,9 +79,10 @@ class SpareMachines:
                     await parts.vmm.create(spec, tap)
                 else:
                     await parts.vmm.restore(spec, tap, snapshot)
-            finally:
+            except BaseException:
                 os.close(tap)
+                raise
         except BaseException:
             await cgroups.delete_task(machine_id)
             raise
-        return machine_id
+        return Spare(machine_id=machine_id, tap=tap)

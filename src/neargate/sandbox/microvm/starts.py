@@ -1,12 +1,12 @@
 """The ladder of starts: how a task comes by a machine whose guest is ready, by the quickest way that works.
 
-A machine that was saved goes on, or one boots. What fails on a rung falls to the one below, never to a refusal: only
-the lowest one's failure is the task's. Owns that order, what is told of it, and what of it has a consequence (a saved
-machine that does not go on is removed; a size that had to boot is saved). Must not know containers.
+One waits, or one that was saved goes on, or one boots. What fails on a rung falls to the one below, never to a
+refusal: only the lowest one's failure is the task's. Owns that order, what is told of it, and what follows from it (a
+saved machine that does not go on is removed; a size that had to boot is saved). Must not know containers.
 """
 
 import os
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -15,9 +15,10 @@ from ...interfaces.hostnet import GuestInterface, HostError
 from .errors import GuestGone, GuestRefused
 from .guest import Guest
 from .hello import NoHello, first_hello
-from .parts import Parts
+from .parts import Parts, Spares
+from .pool import Pool
 from .record import Rung
-from .shapes import fits, shape_of, with_places
+from .shapes import Shape, fits, shape_of, with_places
 from .snapshots import Snapshots
 from .spares import FAILURES, SpareMachines
 from .vmm import MachineSpec, VmmError
@@ -39,68 +40,110 @@ class Order(Struct, frozen=True, kw_only=True):
     has_ended: Callable[[], bool]
 
 
+class _Upper:
+    """What the rungs above the lowest need."""
+
+    def __init__(self, parts: Parts, spares: Spares) -> None:
+        self.machines = SpareMachines(parts, spares)
+        self.snapshots = Snapshots(parts, spares, self.machines)
+        self.pool = Pool(parts, spares.waiting_mib, self.snapshots, self.machines)
+
+
 class Starts:
     """`counts`: machines by the rung they came by, in this agent's life."""
 
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
         self.counts = dict.fromkeys(Rung, 0)
-        self._snapshots: Snapshots | None = None
-        if parts.spares is not None:
-            self._machines = SpareMachines(parts, parts.spares)
-            self._snapshots = Snapshots(parts, parts.spares, self._machines)
+        self._upper = None if parts.spares is None else _Upper(parts, parts.spares)
 
     async def start(self) -> None:
         """That it cannot be begun costs the quicker ways, no task."""
-        if self._snapshots is None:
+        if self._upper is None:
             return
         try:
-            await self._machines.sweep()
-            await self._snapshots.start()
+            await self._upper.machines.sweep()
+            await self._upper.snapshots.start()
+            self._upper.pool.start()
         except FAILURES as error:
             self._parts.note(f"machines will not go on from saved ones: {error}")
-            self._snapshots = None
+            self._upper = None
 
     async def close(self) -> None:
-        if self._snapshots is not None:
-            await self._snapshots.close()
+        if self._upper is not None:
+            await self._upper.snapshots.close()
+            await self._upper.pool.close()
+
+    async def ended(self, machine_id: str) -> None:
+        """A machine that is no task's."""
+        if self._upper is not None:
+            await self._upper.pool.ended(machine_id)
+
+    @property
+    def waiting(self) -> Mapping[Shape, int]:
+        return {} if self._upper is None else self._upper.pool.waiting
 
     async def acquire(self, order: Order) -> tuple[Guest, Rung]:
         """A machine whose guest is the task's, by the highest rung that holds.
 
         Raises NoHello, GuestGone, GuestRefused, VmmError, HostError, OSError: of the lowest.
         """
-        for rung, climb in ((Rung.SNAPSHOT, self._go_on), (Rung.COLD, self._boot)):
-            await self._parts.vmm.destroy(order.spec.machine_id)  # what the rung above or a killed agent left
-            guest = await climb(order)
-            if guest is not None:
-                self.counts[rung] += 1
-                return guest, rung
-        raise AssertionError("the lowest rung holds or raises")
+        upper, shape = self._upper, shape_of(order.spec)
+        if upper is None or not fits(order.spec):
+            return await self._lowest(order)
+        upper.pool.begin_start()
+        try:
+            for rung, climb in ((Rung.WARM, self._take), (Rung.SNAPSHOT, self._go_on)):
+                guest = await climb(upper, order, shape)
+                if guest is not None:
+                    self.counts[rung] += 1
+                    return guest, rung
+            found = await self._lowest(order)
+            upper.snapshots.want(shape)
+            return found
+        finally:
+            upper.pool.end_start(shape)
 
     # -- rungs: None where one does not hold
 
-    async def _go_on(self, order: Order) -> Guest | None:
-        shape = shape_of(order.spec)
-        snapshot = None if self._snapshots is None or not fits(order.spec) else self._snapshots.find(shape)
-        if self._snapshots is None or snapshot is None:
+    async def _take(self, upper: _Upper, order: Order, shape: Shape) -> Guest | None:
+        one = upper.pool.take(shape)
+        if one is None:
+            return None
+        task_id = order.spec.machine_id
+        try:
+            await self._parts.vmm.destroy(task_id)  # what a killed agent left
+            interface = await self._parts.network.open_tap(task_id, one.tap)
+            order.begin()
+            await self._parts.vmm.assign(one.machine_id, with_places(replace(order.spec, mac=interface.mac)))
+            return await self._settled(order, interface, self._parts.knobs.microvm_restored_hello_s)
+        except _FALLS as error:
+            self._parts.note(f"the machine that waited for task {task_id} is of no use: {error}")
+            return None
+        finally:
+            # What is left of it under its former name: its cgroup, or all of it.
+            self._parts.world.spawn(upper.pool.end(one), f"end-{one.machine_id}")
+
+    async def _go_on(self, upper: _Upper, order: Order, shape: Shape) -> Guest | None:
+        snapshot = upper.snapshots.find(shape)
+        if snapshot is None:
             return None
         try:
             return await self._made(order, snapshot)
         except _FALLS as error:
             self._parts.note(f"the machine of task {order.spec.machine_id} does not go on from a saved one: {error}")
             if not isinstance(error, (HostError, OSError)):
-                await self._snapshots.drop(shape, snapshot)
+                await upper.snapshots.drop(shape, snapshot)
             return None
 
-    async def _boot(self, order: Order) -> Guest:
+    async def _lowest(self, order: Order) -> tuple[Guest, Rung]:
         guest = await self._made(order, None)
-        if self._snapshots is not None and fits(order.spec):
-            self._snapshots.want(shape_of(order.spec))
-        return guest
+        self.counts[Rung.COLD] += 1
+        return guest, Rung.COLD
 
     async def _made(self, order: Order, snapshot: str | None) -> Guest:
-        parts, machine_id = self._parts, order.spec.machine_id
+        parts, machine_id, knobs = self._parts, order.spec.machine_id, self._parts.knobs
+        await parts.vmm.destroy(machine_id)  # what the rung above or a killed agent left
         interface = await self._interface(machine_id)
         order.begin()
         assert interface.descriptor is not None, "it was asked for until it was there"
@@ -112,21 +155,18 @@ class Starts:
                 await parts.vmm.restore(with_places(spec), interface.descriptor, snapshot)
         finally:
             os.close(interface.descriptor)
-        guest = await first_hello(
-            parts.world, lambda: parts.connect(machine_id), self._hello_s(order.spec, snapshot), order.has_ended
-        )
+        cold_s = knobs.microvm_hello_kvm_s if order.spec.accelerator == "kvm" else knobs.microvm_hello_s
+        return await self._settled(order, interface, cold_s if snapshot is None else knobs.microvm_restored_hello_s)
+
+    async def _settled(self, order: Order, interface: GuestInterface, wait_s: float) -> Guest:
+        parts, machine_id = self._parts, order.spec.machine_id
+        guest = await first_hello(parts.world, lambda: parts.connect(machine_id), wait_s, order.has_ended)
         try:
             await order.settle(guest, interface)
         except BaseException:
             await guest.close()
             raise
         return guest
-
-    def _hello_s(self, spec: MachineSpec, snapshot: str | None) -> float:
-        knobs = self._parts.knobs
-        if snapshot is not None:
-            return knobs.microvm_restored_hello_s
-        return knobs.microvm_hello_kvm_s if spec.accelerator == "kvm" else knobs.microvm_hello_s
 
     async def _interface(self, task_id: str) -> GuestInterface:
         """With its tap: a machine that just ended may have it for another moment. Raises HostError."""

@@ -133,6 +133,14 @@ class Vmm(Protocol):
         and addresses are that one's until the guest is told. Raises MachineRefused also where `snapshot_key` differs.
         """
 
+    async def assign(self, machine_id: str, spec: MachineSpec) -> None:
+        """Give a paused machine that went on from a snapshot to a task: from now on it is `spec.machine_id`, with its
+        disks, in its cgroup and its directory, and its processors run. `spec` is else as it was restored with.
+
+        Where this is cut short or raises (MachineGone, MachineRefused, MachineStuck) it is one of the two, and to be
+        destroyed by both names.
+        """
+
     async def snapshot_key(self, spec: MachineSpec) -> str:
         """Hex digest of all that a machine must have in common with the one that was saved: the monitor's version,
         accelerator, processor, memory, kernel, initramfs, tools (what they hold), counter rate, number of devices.
