@@ -142,3 +142,56 @@ def test_a_broken_snapshot_is_removed_and_made_anew_while_its_task_boots(rig: Ma
     (anew,) = saved(rig)
     assert anew != broken
     assert inside(rig, reference, "echo again") == ("again\n", Rung.SNAPSHOT)
+
+
+@pytest.fixture(scope="module")
+def pooled() -> Iterator[MachineRig]:
+    """With room for one machine that waits."""
+    made = MachineRig(saves=True, waiting_mib=280)
+    try:
+        yield made
+    finally:
+        made.close()
+
+
+def test_a_machine_that_waited_is_one_tasks_and_knows_nothing_of_another(pooled: MachineRig) -> None:
+    reference = pooled.containers.push("busybox", build_image([busybox_layer()]))
+    script = (
+        "cat /proc/sys/kernel/random/uuid; date +%s; cat /sys/class/net/eth0/address; ls /left 2>/dev/null;"
+        "echo kept > /left; dd if=/dev/zero of=/large bs=1M count=20 2>/dev/null; sync; cat /left; df -k / | tail -1"
+    )
+    told: list[list[str]] = []
+
+    async def story(engine: MicroVmSandbox) -> None:
+        image = await engine.pull_image(PullRequest(reference=reference, account=ACCOUNT), lambda *_: None)
+        for number in range(3):
+            config = pooled.config(image, "sh", "-c", script)
+            await engine.create_container(config)
+            await engine.start_container(config.runtime_id)
+            state = await stopped(engine, config.runtime_id)
+            expected = Rung.WARM if number else Rung.COLD
+            assert (state.exit_code, engine.rung_of(config.task_id)) == (0, expected), pooled.notes
+            told.append(pooled.log(config).splitlines())
+            assert f"/{config.task_id}/machine" in cgroups_of((await pooled.monitor_pids())[config.task_id])
+            await engine.delete_container(config.runtime_id)
+            await one_waits(pooled, engine)
+        assert engine.starts == {Rung.WARM: 2, Rung.SNAPSHOT: 0, Rung.COLD: 1}
+
+    pooled.run(story)
+    assert asyncio.run(pooled.monitor_pids()) == {}, "it ended with its agent"
+    for _, date, mac, kept, size in told:
+        assert abs(int(date) - time.time()) < 60 and (mac, kept) == ("02:00:00:00:00:77", "kept")
+        assert 40_000 < int(size.split()[1]) < 64 << 10, "the disk has its own size"
+    assert len({words[0] for words in told}) == 3
+
+
+def cgroups_of(pid: int) -> str:
+    return Path(f"/proc/{pid}/cgroup").read_text()
+
+
+async def one_waits(rig: MachineRig, engine: MicroVmSandbox) -> None:
+    for _ in range(LOOKS):
+        if engine.waiting == 1:
+            return
+        await asyncio.sleep(0.05)
+    raise AssertionError(f"no machine waits: {rig.notes}")

@@ -147,6 +147,7 @@ class MachineRig:
             cgroups=self._spare_cgroups(world),
             connect=spare_connector(world, DEFAULT_KNOBS, machines),
             waiting_mib=self.waiting_mib,
+            disk_bytes=_DISK_BYTES,
         )
 
     def _spare_cgroups(self, world: OsWorld) -> LinuxCgroups:

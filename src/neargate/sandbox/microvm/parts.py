@@ -93,12 +93,14 @@ class Spares(Struct, frozen=True, kw_only=True):
     the number is that of the first stream.
 
     `snapshots`: a directory of root's alone, on a disk. `waiting_mib`: of memory for machines that wait; 0: none does.
+    `disk_bytes`: of the disk that most tasks have.
     """
 
     snapshots: str
     cgroups: MakesCgroups
     connect: Callable[[str, int], Awaitable[Guest]]
     waiting_mib: int = 0
+    disk_bytes: int = 20 << 30
 
 
 class Parts(Struct, frozen=True, kw_only=True):

@@ -409,7 +409,11 @@ def _prepared(
         memory=memory,
         descriptors=tuple(descriptors),
         errors=errors,
-        written_bytes=max((os.stat(path).st_size for path in [*written, *([memory] if memory else [])]), default=0),
+        written_bytes=max(
+            *(os.stat(path).st_size for path in [*written, *([memory] if memory else [])]),
+            *(disk.size_bytes for disk in spec.disks),
+            0,
+        ),
         kvm=qemu_program.kvm_device() if spec.accelerator == "kvm" else None,
         has_proc=image is not None,
         cgroups=(),

@@ -7,6 +7,7 @@ import os
 import resource
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import msgspec
 from msgspec import Raw, Struct
@@ -14,6 +15,8 @@ from msgspec import Raw, Struct
 from .confinement import give
 from .qemu_command import all_disks, limits
 from .vmm import MachineDisk, MachineRefused, MachineSpec
+
+_FSIZE = "Max file size"
 
 
 class OpenDisk(Struct, frozen=True, kw_only=True):
@@ -38,8 +41,7 @@ def opened(spec: MachineSpec, uid: int, pid: int) -> Iterator[list[OpenDisk]]:
             if number and disk.path:
                 found.append(OpenDisk(number=number, disk=disk, descriptor=_opened(disk, uid)))
         written = [os.fstat(one.descriptor).st_size for one in found if not one.disk.read_only]
-        bound = limits(max(written, default=0), spec.vcpus)["RLIMIT_FSIZE"]
-        resource.prlimit(pid, resource.RLIMIT_FSIZE, (bound, bound))
+        _bound(pid, limits(max(written, default=0), spec.vcpus)["RLIMIT_FSIZE"])
         yield found
     except OSError as error:
         raise MachineRefused(f"its disks cannot be given: {error}") from error
@@ -60,6 +62,15 @@ async def put(ask: Callable[..., Awaitable[Raw]], disks: list[OpenDisk]) -> None
         node = {"driver": "raw", "node-name": f"n{one.number}", "discard": "unmap", "file": file, **access}
         await ask("blockdev-add", **node)
         await ask("qom-set", path=f"/machine/peripheral/b{one.number}", property="drive", value=f"n{one.number}")
+
+
+def _bound(pid: int, written_bytes: int) -> None:
+    """Of the size that was meant it needs no change, which an agent without CAP_SYS_RESOURCE may not make (nor ask
+    for it but in /proc)."""
+    lines = Path(f"/proc/{pid}/limits").read_text().splitlines()
+    (words,) = [line.removeprefix(_FSIZE).split() for line in lines if line.startswith(_FSIZE)]
+    if words[:2] != [str(written_bytes)] * 2:
+        resource.prlimit(pid, resource.RLIMIT_FSIZE, (written_bytes, written_bytes))
 
 
 def _opened(disk: MachineDisk, uid: int) -> int:

@@ -50,8 +50,17 @@ def with_places(spec: MachineSpec) -> MachineSpec:
 
 
 def spare_spec(
-    shape: Shape, files: GuestFiles, machines: str, machine_id: str, cgroup_path: str, *, for_snapshot: bool
+    shape: Shape,
+    files: GuestFiles,
+    machines: str,
+    machine_id: str,
+    cgroup_path: str,
+    *,
+    for_snapshot: bool,
+    disk_bytes: int = 0,
 ) -> MachineSpec:
+    """`disk_bytes`: of the task's disk that is meant for it."""
+    disk = MachineDisk(serial=places.DISK_SERIAL, path="", read_only=False, size_bytes=disk_bytes)
     return MachineSpec(
         machine_id=machine_id,
         vcpus=shape.vcpus,
@@ -59,7 +68,7 @@ def spare_spec(
         kernel=files.kernel,
         initramfs=files.initramfs,
         tools=files.tools,
-        disks=(MachineDisk(serial=places.DISK_SERIAL, path="", read_only=False), *_empty_images(0)),
+        disks=(disk, *_empty_images(0)),
         mac=SPARE_MAC,
         directory=os.path.join(machines, machine_id),
         cgroup_path=cgroup_path,

@@ -71,7 +71,11 @@ class SpareMachines:
         limits = TaskLimits(cpu_units=1024 * shape.vcpus, memory_mib=shape.memory_mib + overhead_mib)
         await cgroups.create_task(machine_id, limits)
         path, is_new = cgroups.task_path(machine_id), snapshot is None
-        spec = spare_spec(shape, parts.files, parts.machines, machine_id, path, for_snapshot=is_new)
+        spec = spare_spec(
+            *(shape, parts.files, parts.machines, machine_id, path),
+            for_snapshot=is_new,
+            disk_bytes=self._spares.disk_bytes,
+        )
         try:
             tap = await parts.network.open_spare_tap()
             try:

@@ -37,6 +37,8 @@ class MachineStuck(VmmError):
 class MachineDisk(Struct, frozen=True, kw_only=True):
     """A file as a block device; the guest knows it by its serial.
 
+    `size_bytes`: of a place without a disk that may be written: how large the one is that is meant for it.
+
     `path`: absolute, no symbolic link, of the host. A read-only one is read by a user without rights (mode o+r; keep
     it in a directory that others cannot enter). A writable one becomes the property of the machine's own user.
     """
@@ -44,6 +46,7 @@ class MachineDisk(Struct, frozen=True, kw_only=True):
     serial: str  # 1 to 20 of [a-z0-9-]: virtio-blk has no more bytes
     path: str  # empty: a place without a disk, in a machine that is saved or goes on from a saved one
     read_only: bool
+    size_bytes: int = 0
 
 
 class MachineSpec(Struct, frozen=True, kw_only=True):
