@@ -113,6 +113,7 @@ def engine(
                 snapshots=str(paths.agent / "snapshots"),
                 cgroups=_spare_cgroups(world, paths),
                 connect=spare_connector(world, DEFAULT_KNOBS, str(machines)),
+                waiting_mib=config.warm_memory,
             ),
         )
     )
