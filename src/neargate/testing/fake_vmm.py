@@ -14,6 +14,7 @@ from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from ..sandbox.microvm.connecting import AGENT_SOCKET
 from ..sandbox.microvm.connection import dial
@@ -26,6 +27,7 @@ from ..sandbox.microvm.vmm import (
     VmmFacts,
 )
 from .fake_crun import CrunGuest
+from .fake_guest import FakeFile
 
 OVERHEAD_MIB = 40
 _FIRST_PID = 4000
@@ -45,7 +47,7 @@ class FakeMachine(Struct):
 class FakeVmm:
     """Implements sandbox.microvm.vmm.Vmm. `guest`: makes one on the given socket path.
 
-    A snapshot is a directory with the key of its machine; whoever goes on from one begins with a fresh guest.
+    A snapshot is a directory with the key of its machine; whoever goes on from one begins with its guest's files.
     """
 
     def __init__(self, guest: Callable[[str], CrunGuest], *, has_snapshots: bool = False) -> None:
@@ -54,6 +56,7 @@ class FakeVmm:
         self.restored: list[str] = []  # ids of those that went on from a snapshot
         self.has_snapshots = has_snapshots
         self.assigned: list[MachineSpec] = []  # of those that waited
+        self._saved: dict[str, dict[str, FakeFile]] = {}
         self.saves_nothing = False
         self.assigns_nothing = False
         self.spoils: Callable[[CrunGuest], object] | None = None  # the guest of the next that goes on from a snapshot
@@ -116,6 +119,7 @@ class FakeVmm:
             raise MachineRefused("It is of another kind of machine.")
         self.restored.append(spec.machine_id)
         await self.create(spec, tap)
+        self.guest(spec.machine_id).files |= self._saved.get(snapshot, {})
         if self.spoils is not None:
             self.spoils(self.guest(spec.machine_id))
             self.spoils = None
@@ -141,6 +145,7 @@ class FakeVmm:
             raise MachineRefused("The fake monitor saves nothing.")
         _key_file(f"{directory}.new").write_text(await self.snapshot_key(machine.spec))
         os.rename(f"{directory}.new", directory)
+        self._saved[directory] = {path: replace(file) for path, file in machine.guest.files.items()}
 
     async def discard(self, snapshot: str) -> None:
         for place in (snapshot, f"{snapshot}.new"):

@@ -21,10 +21,11 @@ from ..sandbox.microvm.engine import MicroVmSandbox
 from ..sandbox.microvm.parts import GuestFiles, Parts, Spares
 from ..sandbox.microvm.record import Blueprint
 from ..sandbox.microvm.records import Records
+from ..sandbox.microvm.rehearsal import REHEARSAL
 from ..sandbox.microvm.specs import container_blueprint, guest_facts, pause_blueprint
 from ..sandbox.users import ResolvedUser
 from .fake_crun import CrunGuest
-from .fake_guest_processes import Program
+from .fake_guest_processes import Program, saying
 from .fake_hostnet import FakeHostCgroups
 from .fake_vmm import FakeVmm
 from .virtual_time import VirtualWorld, run_virtual
@@ -132,7 +133,7 @@ class MicroVmRig:
         self.waiting_mib = waiting_mib
         self.base = base
         self.world = VirtualWorld()
-        self.acts = dict(acts)
+        self.acts = {REHEARSAL: saying(b""), **acts}
         self.images = FakeImages()
         self.host = FakeHost()
         self.vmm = FakeVmm(lambda path: CrunGuest(self.world, path, self.acts), has_snapshots=saves)

@@ -73,6 +73,11 @@ class MicroVmSandbox:
         return self._starts.counts
 
     @property
+    def saved(self) -> int:
+        """Sizes of which a machine is saved."""
+        return len(self._starts.saved)
+
+    @property
     def waiting(self) -> int:
         """Machines that wait for a task."""
         return sum(self._starts.waiting.values())

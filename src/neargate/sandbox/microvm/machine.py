@@ -106,7 +106,7 @@ class TaskMachine:
         async def settle(guest: Guest, interface: GuestInterface) -> None:
             await guest.clock()
             await guest.entropy(parts.world.random.randbytes(_ENTROPY_BYTES))
-            await guest.disks()
+            await guest.disks(len(images) + 1)
             for step in machine_steps(size_of(blueprints), len(images), interface.messages):
                 await runtime.carry_out(guest, step)
 

@@ -9,9 +9,11 @@ import asyncio
 import os
 from typing import Any
 
+from .errors import GuestRefused
+from .guest import Guest
 from .hello import NoHello
 from .parts import LANE, Parts, Spares
-from .rehearsal import rehearse
+from .rehearsal import prepare, rehearse
 from .shapes import Shape, is_of_key, shape_named, snapshot_name, spare_spec
 from .spares import FAILURES, FIRST_SAVED, SpareMachines
 from .vmm import MachineRefused, VmmError
@@ -100,7 +102,7 @@ class Snapshots:
             wait_s = knobs.microvm_hello_kvm_s if shape.accelerator == "kvm" else knobs.microvm_hello_s
             guest = await self._machines.hello(machine_id, wait_s, FIRST_SAVED)
             try:
-                await rehearse(guest)
+                await self._rehearse(guest)
             finally:
                 await guest.close()
             await parts.vmm.snapshot(machine_id, path)
@@ -110,6 +112,15 @@ class Snapshots:
         finally:
             await self._machines.end(machine_id)
         return path
+
+    async def _rehearse(self, guest: Guest) -> None:
+        try:
+            await prepare(guest)
+            failure = await rehearse(guest)
+        except GuestRefused as refused:
+            failure = str(refused)
+        if failure is not None:
+            self._parts.note(f"a guest that is to be saved could not rehearse a container: {failure}")
 
     async def _keep_few(self) -> None:
         while len(self._found) > self._parts.knobs.microvm_snapshots_max:

@@ -6,7 +6,7 @@ saved machine that does not go on is removed; a size that had to boot is saved).
 """
 
 import os
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -78,6 +78,10 @@ class Starts:
         """A machine that is no task's."""
         if self._upper is not None:
             await self._upper.pool.ended(machine_id)
+
+    @property
+    def saved(self) -> Collection[Shape]:
+        return () if self._upper is None else self._upper.snapshots.shapes
 
     @property
     def waiting(self) -> Mapping[Shape, int]:
