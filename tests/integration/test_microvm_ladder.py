@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import signal
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
@@ -195,3 +196,43 @@ async def one_waits(rig: MachineRig, engine: MicroVmSandbox) -> None:
             return
         await asyncio.sleep(0.05)
     raise AssertionError(f"no machine waits: {rig.notes}")
+
+
+def test_an_agent_that_is_killed_while_it_saves_a_machine_leaves_nothing_to_the_next() -> None:
+    rig = MachineRig(saves=True)
+    try:
+        # A process of its own, before this one has connections of its own: it ends as by SIGKILL.
+        child = os.fork()
+        if child == 0:
+            try:
+                rig.run(lambda engine: _killed_while_it_saves(rig, engine))
+            finally:
+                os._exit(1)
+        _, status = os.waitpid(child, 0)
+        assert os.waitstatus_to_exitcode(status) == -9
+        left = asyncio.run(rig.monitor_pids())
+        (spare,) = [name for name in left if name.startswith("spare-")]
+        assert "task-1" in left and asyncio.run(rig.spare_cgroups()) == [spare]
+
+        async def after(engine: MicroVmSandbox) -> None:
+            assert list(await rig.monitor_pids()) == ["task-1"] and await rig.spare_cgroups() == []
+            assert list(rig.snapshots.iterdir()) == []
+            state = await engine.get_container("task-1-main")
+            assert state is not None and state.status == "running"
+            await engine.delete_container("task-1-main")
+
+        rig.run(after)
+    finally:
+        rig.close()
+
+
+async def _killed_while_it_saves(rig: MachineRig, engine: MicroVmSandbox) -> None:
+    reference = rig.containers.push("busybox", build_image([busybox_layer()]))
+    image = await engine.pull_image(PullRequest(reference=reference, account=ACCOUNT), lambda *_: None)
+    config = rig.config(image, "sleep", "1000")
+    await engine.create_container(config)
+    await engine.start_container(config.runtime_id)
+    for _ in range(5 * LOOKS):
+        if any(name.startswith("spare-") and pid for name, pid in (await rig.monitor_pids()).items()):
+            os.kill(os.getpid(), signal.SIGKILL)
+        await asyncio.sleep(0.01)

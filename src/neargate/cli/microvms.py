@@ -109,6 +109,7 @@ def engine(
             creation=Creation(views, read_host_facts()),
             board=ExitBoard(),
             note=get_logger(__name__).warning,
+            tell=get_logger(__name__).info,
             spares=Spares(
                 snapshots=str(paths.agent / "snapshots"),
                 cgroups=_spare_cgroups(world, paths),

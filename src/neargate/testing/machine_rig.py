@@ -207,6 +207,10 @@ class MachineRig:
             self._mounted[task_id] = place
         return place
 
+    async def spare_cgroups(self) -> list[str]:
+        """Of machines that are no task's."""
+        return await self._spare_cgroups(_world()).list_tasks()
+
     async def monitor_pids(self) -> dict[str, int]:
         """By task, as the next agent's driver finds them."""
         return {machine.machine_id: machine.pid for machine in await self._vmm(_world()).list_machines()}

@@ -106,7 +106,8 @@ class Spares(Struct, frozen=True, kw_only=True):
 class Parts(Struct, frozen=True, kw_only=True):
     """`connect`: to the guest of that task's machine, which greets; raises GuestGone, GuestBroke, VmmError.
 
-    `machines`: the monitor's directory, one of its own in it for each machine. `note`: a line for the operator.
+    `machines`: the monitor's directory, one of its own in it for each machine. `note`: a line for the operator;
+    `tell`: one of what went well.
     `spares`: None where every machine boots.
     """
 
@@ -125,3 +126,4 @@ class Parts(Struct, frozen=True, kw_only=True):
     board: ExitBoard
     note: Callable[[str], None]
     spares: Spares | None = None
+    tell: Callable[[str], None] = lambda _: None

@@ -86,7 +86,7 @@ class Snapshots:
             shape = next(iter(self._wanted))
             try:
                 self._found[shape] = await self._make(shape)
-                self._parts.note(f"a machine of {shape} is saved: the next ones go on from it")
+                self._parts.tell(f"a machine of {shape} is saved: the next ones go on from it")
                 await self._keep_few()
             except (*FAILURES, NoHello) as error:
                 self._failed[shape] = self._failed.get(shape, 0) + 1

@@ -100,8 +100,7 @@ class Starts:
             for rung, climb in ((Rung.WARM, self._take), (Rung.SNAPSHOT, self._go_on)):
                 guest = await climb(upper, order, shape)
                 if guest is not None:
-                    self.counts[rung] += 1
-                    return guest, rung
+                    return self._came(order, guest, rung)
             found = await self._lowest(order)
             upper.snapshots.want(shape)
             return found
@@ -141,9 +140,13 @@ class Starts:
             return None
 
     async def _lowest(self, order: Order) -> tuple[Guest, Rung]:
-        guest = await self._made(order, None)
-        self.counts[Rung.COLD] += 1
-        return guest, Rung.COLD
+        return self._came(order, await self._made(order, None), Rung.COLD)
+
+    def _came(self, order: Order, guest: Guest, rung: Rung) -> tuple[Guest, Rung]:
+        self.counts[rung] += 1
+        counts = ", ".join(f"{one.value} {count}" for one, count in self.counts.items())
+        self._parts.tell(f"the machine of task {order.spec.machine_id} came by {rung.value}; so far {counts}")
+        return guest, rung
 
     async def _made(self, order: Order, snapshot: str | None) -> Guest:
         parts, machine_id, knobs = self._parts, order.spec.machine_id, self._parts.knobs
