@@ -140,6 +140,8 @@ async def _run(paths: RegionPaths, config: RegionConfig) -> None:
     await admin.serve(paths.agent_socket, agent_desk.handlers(agent, network.consider_pools))
     gc.freeze()
     await _until_signal(agent.run())
+    if isinstance(sandbox, MicroVmSandbox):
+        await sandbox.end_spares()
 
 
 def _credential_files(paths: RegionPaths) -> CredentialFiles | None:

@@ -128,10 +128,14 @@ class MicroVmSandbox:
             else:
                 await self._starts.ended(end.machine_id)
 
+    async def end_spares(self) -> None:
+        """The agent goes: machines that are no task's end, the others run on."""
+        await self._starts.close()
+
     async def close(self) -> None:
         if self._listener is not None:
             self._listener.cancel()
-        await self._starts.close()
+        await self.end_spares()
         for machine in self._machines.values():
             await machine.close()
         if self._is_loaded:

@@ -30,6 +30,7 @@ class Snapshots:
         self._failed: dict[Shape, int] = {}
         self._wanted: dict[Shape, None] = {}
         self._maker: asyncio.Task[Any] | None = None
+        self._is_closed = False
 
     async def start(self) -> None:
         """Look at what there is. Raises VmmError, OSError."""
@@ -67,13 +68,14 @@ class Snapshots:
 
     def want(self, shape: Shape) -> None:
         """A machine of that size had to boot."""
-        if shape in self._found or self._failed.get(shape, 0) >= _FAILURES_MAX:
+        if self._is_closed or shape in self._found or self._failed.get(shape, 0) >= _FAILURES_MAX:
             return
         self._wanted[shape] = None
         if self._maker is None or self._maker.done():
             self._maker = self._parts.world.spawn(self._make_wanted(), "microvm-snapshots")
 
     async def close(self) -> None:
+        self._is_closed = True
         if self._maker is not None:
             self._maker.cancel()
             await asyncio.wait({self._maker})

@@ -55,12 +55,14 @@ class Starts:
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
         self.counts = dict.fromkeys(Rung, 0)
+        self._is_started = False
         self._upper = None if parts.spares is None else _Upper(parts, parts.spares)
 
     async def start(self) -> None:
-        """That it cannot be begun costs the quicker ways, no task."""
-        if self._upper is None:
+        """Once. That it cannot be begun costs the quicker ways, no task."""
+        if self._upper is None or self._is_started:
             return
+        self._is_started = True
         try:
             await self._upper.machines.sweep()
             await self._upper.snapshots.start()
@@ -70,6 +72,7 @@ class Starts:
             self._upper = None
 
     async def close(self) -> None:
+        """Machines that are no task's end."""
         if self._upper is not None:
             await self._upper.snapshots.close()
             await self._upper.pool.close()
