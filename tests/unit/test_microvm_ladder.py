@@ -12,6 +12,7 @@ from neargate.interfaces.sandbox import ContainerConfig, SandboxError, TaskSize
 from neargate.sandbox.microvm.engine import MicroVmSandbox
 from neargate.sandbox.microvm.record import Rung
 from neargate.sandbox.microvm.shapes import IMAGES_MAX
+from neargate.testing.fake_guest import CLOCK, DISKS, ENTROPY
 from neargate.testing.fake_guest_processes import FakeProcess
 from neargate.testing.microvm_rig import MicroVmRig
 
@@ -81,6 +82,19 @@ def test_the_first_machine_of_a_size_boots_and_the_next_goes_on_from_one_like_it
 def rig_config(rig: MicroVmRig, task_id: str, memory_mib: int) -> ContainerConfig:
     config = rig.config(rig.images.known["r/a:1"], "a", *LONG, task_id=task_id)
     return replace(config, task_size=TaskSize(memory_mib=memory_mib))
+
+
+def test_time_and_randomness_come_before_anything_of_the_task_and_are_each_guests_own(rig: MicroVmRig) -> None:
+    async def story(engine: MicroVmSandbox) -> None:
+        await saves_one(rig, engine)
+        await started(rig, engine, "task-2")
+        await started(rig, engine, "task-3")
+        second, third = rig.vmm.guest("task-2"), rig.vmm.guest("task-3")
+        assert rig.vmm.restored == ["task-2", "task-3"] and second.entropy != third.entropy
+        for guest in (second, third):
+            assert guest.asked.index(CLOCK) < guest.asked.index(ENTROPY) < guest.asked.index(DISKS)
+
+    rig.run(story)
 
 
 def test_the_saved_machine_has_nothing_of_a_task(rig: MicroVmRig) -> None:
@@ -204,7 +218,9 @@ def test_an_agent_that_ends_while_one_is_saved_leaves_nothing_of_it(rig: MicroVm
         await started(rig, engine, "task-1")
         rig.vmm.silent = 1
         await until(rig, lambda: any(name.startswith("spare-") for name in rig.vmm.machines))
+        before = rig.world.monotonic()
         await engine.close()
+        assert rig.world.monotonic() - before < 1, "it waits for no guest"
         assert list(rig.vmm.machines) == ["task-1"] and rig.cgroups.tasks == {} and saved(rig) == []
 
     rig.run(story)
@@ -306,6 +322,7 @@ def test_a_machine_that_ends_while_it_waits_is_given_to_nobody(pooled: MicroVmRi
         (name,) = waiting(pooled)
         await pooled.vmm.end(name)
         await until(pooled, lambda: waiting(pooled) not in ([], [name]))
+        assert name not in pooled.vmm.machines and name not in pooled.cgroups.tasks
         assert (await started(pooled, engine, "task-2"))[1] is Rung.WARM
 
     pooled.run(story)
