@@ -207,6 +207,20 @@ def test_what_the_host_holds_in_memory_is_in_the_guests_memory(rig: MicroVmRig) 
     rig.run(story)
 
 
+def test_a_kvm_that_makes_no_machine_leaves_it_to_the_emulation_from_then_on(rig: MicroVmRig) -> None:
+    rig.usable = ("kvm", "tcg")
+    rig.vmm.refused = {"kvm"}
+
+    async def story(engine: MicroVmSandbox) -> None:
+        for task_id in ("task-1", "task-2"):
+            config = await made(rig, engine, "a", *LONG, task_id=task_id)
+            await engine.start_container(config.runtime_id)
+        assert [spec.accelerator for spec in rig.vmm.made] == ["tcg", "tcg"]
+        assert len(rig.notes) == 1 and "by kvm" in rig.notes[0]
+
+    rig.run(story)
+
+
 def test_a_runtime_that_refuses_is_told_in_the_words_of_aws(rig: MicroVmRig) -> None:
     async def story(engine: MicroVmSandbox) -> None:
         config = await made(rig, engine, "a", "no-such-program")

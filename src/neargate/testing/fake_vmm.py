@@ -62,6 +62,7 @@ class FakeVmm:
         self.spoils: Callable[[CrunGuest], object] | None = None  # the guest of the next that goes on from a snapshot
         self.silent = 0  # so many machines to come say no hello
         self.refuses = False
+        self.refused: set[str] = set()  # accelerators
         self.version = "fake"
         self._guest = guest
         self._ends: list[MachineEnd] = []
@@ -96,7 +97,7 @@ class FakeVmm:
         """There is nothing to find: all machines are this object's."""
 
     async def create(self, spec: MachineSpec, tap: int | None) -> None:
-        if self.refuses:
+        if self.refuses or spec.accelerator in self.refused:
             raise MachineRefused("The fake monitor makes no machines.")
         if spec.machine_id in self.machines:
             return

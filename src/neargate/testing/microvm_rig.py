@@ -23,6 +23,7 @@ from ..sandbox.microvm.record import Blueprint
 from ..sandbox.microvm.records import Records
 from ..sandbox.microvm.rehearsal import REHEARSAL
 from ..sandbox.microvm.specs import container_blueprint, guest_facts, pause_blueprint
+from ..sandbox.microvm.vmm import Accelerator
 from ..sandbox.users import ResolvedUser
 from .fake_crun import CrunGuest
 from .fake_guest_processes import Program, saying
@@ -140,6 +141,7 @@ class MicroVmRig:
         self.cgroups = FakeHostCgroups()  # of machines that are no task's
         self.snapshots = base / "snapshots"
         self.notes: list[str] = []
+        self.usable: tuple[Accelerator, ...] = ("tcg",)
         self.knobs = replace(DEFAULT_KNOBS, microvm_hello_s=5.0)
 
     def agent(self) -> MicroVmSandbox:
@@ -156,7 +158,7 @@ class MicroVmRig:
                 files=GuestFiles(
                     kernel="/guest/vmlinux", initramfs="/guest/initramfs.cpio", tools="/guest/tools.erofs"
                 ),
-                accelerators=Accelerators(("tcg",)),
+                accelerators=Accelerators(self.usable),
                 machines=machines,
                 records=records,
                 creation=FakeCreation(),

@@ -83,7 +83,10 @@ class TaskMachine:
                 break
             except (VmmMissing, MachineRefused) as never:
                 await self._destroy()
-                raise cannot_start(f"no virtual machine can be made: {never}") from None
+                if accelerator == attempts[-1]:
+                    raise cannot_start(f"no virtual machine can be made: {never}") from None
+                # A KVM that opens and runs nothing may be found out by its monitor already.
+                self._parts.note(f"the machine of task {self.task_id} cannot be made by {accelerator}: {never}")
             except (NoHello, GuestGone, VmmError) as silent:
                 why = await self._console()
                 self._parts.note(f"the machine of task {self.task_id} did not come up ({silent}): {why}")
