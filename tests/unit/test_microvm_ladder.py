@@ -255,8 +255,10 @@ async def has_waiting(rig: MicroVmRig, count: int) -> None:
 
 def test_a_machine_that_waits_becomes_a_tasks_and_another_waits_in_its_place(pooled: MicroVmRig) -> None:
     async def story(engine: MicroVmSandbox) -> None:
+        began = pooled.world.monotonic()
         await started(pooled, engine, "task-1")
         await has_waiting(pooled, 1)
+        assert pooled.world.monotonic() - began < pooled.knobs.microvm_pool_look_s, "as soon as one is saved"
         (name,) = waiting(pooled)
         spare = pooled.vmm.machines[name].spec
         assert not any(disk.path for disk in spare.disks) and "task" not in spare.cgroup_path

@@ -74,6 +74,10 @@ class Pool:
             self._wants = [*self._wants[-_WANTS_MAX + 1 :], Want(shape=shape, at=self._parts.world.monotonic())]
             self._news.set()
 
+    def look(self) -> None:
+        """Something has changed that may let more of them wait."""
+        self._news.set()
+
     def take(self, shape: Shape) -> Waiting | None:
         """It is the caller's."""
         for one in self._waiting:

@@ -7,6 +7,7 @@ this host's monitor, processor and guest, or it goes.
 
 import asyncio
 import os
+from collections.abc import Callable
 from typing import Any
 
 from .errors import GuestRefused
@@ -22,6 +23,8 @@ _FAILURES_MAX = 3  # of a size, in an agent's life
 
 
 class Snapshots:
+    """`on_saved`: called when there is one of another size."""
+
     def __init__(self, parts: Parts, spares: Spares, machines: SpareMachines) -> None:
         self._parts = parts
         self._directory = spares.snapshots
@@ -31,6 +34,7 @@ class Snapshots:
         self._wanted: dict[Shape, None] = {}
         self._maker: asyncio.Task[Any] | None = None
         self._is_closed = False
+        self.on_saved: Callable[[], None] = lambda: None
 
     async def start(self) -> None:
         """Look at what there is. Raises VmmError, OSError."""
@@ -90,6 +94,7 @@ class Snapshots:
                 self._found[shape] = await self._make(shape)
                 self._parts.tell(f"a machine of {shape} is saved: the next ones go on from it")
                 await self._keep_few()
+                self.on_saved()
             except (*FAILURES, NoHello) as error:
                 self._failed[shape] = self._failed.get(shape, 0) + 1
                 self._parts.note(f"a machine of {shape} cannot be saved: {error}")

@@ -47,6 +47,7 @@ class _Upper:
         self.machines = SpareMachines(parts, spares)
         self.snapshots = Snapshots(parts, spares, self.machines)
         self.pool = Pool(parts, spares.waiting_mib, self.snapshots, self.machines)
+        self.snapshots.on_saved = self.pool.look
 
 
 class Starts:
