@@ -113,13 +113,14 @@ def tomorrow(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_machines_from_one_snapshot_are_strangers_with_the_right_time(rig: MachineRig, reference: str) -> None:
     script = (
         "head -c 32 /dev/urandom | md5sum; cat /proc/sys/kernel/random/boot_id /proc/sys/kernel/random/uuid;"
-        "date +%s; cat /sys/class/net/eth0/address; hostname"
+        "date +%s; cat /sys/class/net/eth0/address; hostname; ls /sys/block | grep -c ^vd"
     )
     told = []
     for _ in range(3):
         said, rung = inside(rig, reference, script)
         assert rung is Rung.SNAPSHOT, rig.notes
-        *random, date, mac, name = said.splitlines()
+        *random, date, mac, name, disks = said.splitlines()
+        assert disks == "3", "the tools, an image and its own: places without a disk stay places"
         assert abs(int(date) - time.time() - DAY_S) < 60
         assert (mac, name) == ("02:00:00:00:00:77", "ip-10-0-0-1"), "its own, not that of the saved machine"
         told += random
