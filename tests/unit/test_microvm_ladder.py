@@ -338,3 +338,16 @@ def test_machines_that_wait_end_with_their_agent(pooled: MicroVmRig) -> None:
         assert list(pooled.vmm.machines) == ["task-1"] and pooled.cgroups.tasks == {}
 
     pooled.run(story)
+
+
+def test_a_stream_of_starts_that_does_not_end_keeps_no_machine_from_being_made(pooled: MicroVmRig) -> None:
+    async def story(engine: MicroVmSandbox) -> None:
+        await started(pooled, engine, "task-1")
+        await has_waiting(pooled, 1)
+        rungs = []
+        for number in range(60):
+            rungs.append((await started(pooled, engine, f"stream-{number}"))[1])
+            await pooled.world.sleep(0.5)
+        assert rungs[0] is Rung.WARM and Rung.WARM in rungs[20:]
+
+    pooled.run(story)

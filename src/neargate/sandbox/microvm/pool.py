@@ -2,7 +2,8 @@
 
 Owns which there are, and their replenishment in the background by `pool_plan.py`. They have nothing of any task, and
 each is given away once. Invariant: they end with the agent; those of a killed one are ended by the next
-(`spares.py`). None is made while tasks come by their machines: those that start are worth more than those to come.
+(`spares.py`). None is made while tasks come by their machines, nor just after, within a bound: those that start are
+worth more than those to come.
 """
 
 import asyncio
@@ -22,7 +23,8 @@ from .spares import FAILURES, FIRST_WAITING, SpareMachines
 
 _WANTS_MAX = 4096
 _FAILURES_MAX = 3  # of a size, one after the other
-_BUSY_LOOK_S = 0.5
+_REST_MAX_S = 10.0
+_BUSY_LOOK_S = 0.25
 
 
 class Waiting(Struct, frozen=True, kw_only=True):
@@ -45,6 +47,7 @@ class Pool:
         self._wants: list[Want] = []
         self._failed: Counter[Shape] = Counter()
         self._starting = 0
+        self._quiet_at = 0.0
         self._news = asyncio.Event()
         self._keeper: asyncio.Task[Any] | None = None
 
@@ -70,6 +73,7 @@ class Pool:
     def end_start(self, shape: Shape) -> None:
         """It has one, or has failed."""
         self._starting -= 1
+        self._quiet_at = self._parts.world.monotonic() + self._parts.knobs.microvm_snapshot_rest_s
         if self._budget_mib:
             self._wants = [*self._wants[-_WANTS_MAX + 1 :], Want(shape=shape, at=self._parts.world.monotonic())]
             self._news.set()
@@ -110,8 +114,7 @@ class Pool:
 
     async def _step(self) -> bool:
         """One machine ended or made. False: all is as it should be."""
-        while self._starting:
-            await self._parts.world.sleep(_BUSY_LOOK_S)
+        await self._rest()
         now = self._parts.world.monotonic()
         savable = [shape for shape in self._snapshots.shapes if self._failed[shape] < _FAILURES_MAX]
         plan = plan_pool(self._wants, self.waiting, savable, await self._targets(), now)
@@ -121,6 +124,12 @@ class Pool:
                 await self.end(surplus)
             return True
         return bool(plan.make) and await self._make(plan.make[0])
+
+    async def _rest(self) -> None:
+        """Until no task starts; a stream of starts that does not end is not waited for."""
+        clock, deadline = self._parts.world.monotonic, self._parts.world.monotonic() + _REST_MAX_S
+        while (self._starting or clock() < self._quiet_at) and clock() < deadline:
+            await self._parts.world.sleep(_BUSY_LOOK_S)
 
     async def _targets(self) -> Targets:
         knobs = self._parts.knobs
