@@ -10,7 +10,7 @@ import traceback
 from . import figures
 
 NAMES = (
-    *("startup", "launch", "pull", "memory", "logs", "network", "balancer", "services"),
+    *("startup", "launch", "pull", "memory", "logs", "network", "balancer", "services", "microvm"),
     *("run_task_rate", "iam_decision", "codec", "answers", "record_cost"),
 )
 

@@ -99,7 +99,8 @@ static int fulfil(void) {
     case ASKED_FILE:
         return write_file(frame.payload, frame.length);
     case ASKED_DISKS:
-        return take_disks(INT_MAX);
+        /* Those behind them are places without a disk. */
+        return take_disks(frame.length == 4 ? (int)get_u32(frame.payload) : INT_MAX);
     case ASKED_MOUNT:
         return mount_one(frame.payload, frame.length);
     case ASKED_DIRECTORY:

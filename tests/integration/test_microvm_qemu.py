@@ -216,7 +216,7 @@ def test_machines_go_on_from_a_saved_one_and_change_nothing_of_it(place: VmmPlac
         with pytest.raises(MachineRefused, match="already"):
             await vmm.snapshot("saved", str(place.files / "other"))
         await vmm.destroy("saved")
-        assert sorted(path.name for path in snapshot.iterdir()) == ["key", "memory", "state"]
+        assert sorted(path.name for path in snapshot.iterdir()) == ["memory", "saved.json", "state"]
         before = (snapshot / "memory").read_bytes()
         tap = _tap()
         try:

@@ -50,7 +50,7 @@ def test_what_is_asked_arrives(play: Play) -> None:
         await guest.entropy(b"e" * 256)
         assert fake.entropy == b"e" * 256
         assert not fake.has_disks
-        await guest.disks()
+        await guest.disks(2)
         assert fake.has_disks
 
     play(life)

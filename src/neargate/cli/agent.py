@@ -115,7 +115,7 @@ async def _run(paths: RegionPaths, config: RegionConfig) -> None:
     else:
         own = None if config.foreign_containerd else containerd_instance(paths)
         sandbox = _sandbox(world, paths, config, own=own)
-    facts, keys = _facts(paths), balancer_keys(paths)
+    facts, keys = _facts(paths, config), balancer_keys(paths)
     agent = Agent(
         world,
         facts=facts,
@@ -140,6 +140,8 @@ async def _run(paths: RegionPaths, config: RegionConfig) -> None:
     await admin.serve(paths.agent_socket, agent_desk.handlers(agent, network.consider_pools))
     gc.freeze()
     await _until_signal(agent.run())
+    if isinstance(sandbox, MicroVmSandbox):
+        await sandbox.end_spares()
 
 
 def _credential_files(paths: RegionPaths) -> CredentialFiles | None:
@@ -251,8 +253,9 @@ def _containerd_state(config: RegionConfig) -> str | None:
     return os.path.dirname(config.foreign_containerd) if config.foreign_containerd else None
 
 
-def _facts(paths: RegionPaths) -> HostFacts:
+def _facts(paths: RegionPaths, config: RegionConfig) -> HostFacts:
     """This machine. The host id is made once and kept with the data."""
+    warm_mib = config.warm_memory if config.sandbox == "microvm" else 0
     name = paths.agent / "host-id"
     if not name.exists():
         name.write_text(ec2_id("h", OsWorld().random.getrandbits) + "\n")
@@ -263,7 +266,7 @@ def _facts(paths: RegionPaths) -> HostFacts:
         boot_id=Path("/proc/sys/kernel/random/boot_id").read_text().strip(),
         capacity=HostCapacity(
             cpu_units=1024 * (os.cpu_count() or 1),
-            memory_mib=max(memory - MEMORY_KEPT_MIB, 512),
+            memory_mib=max(memory - MEMORY_KEPT_MIB - warm_mib, 512),
             disk_gib=disk.f_bavail * disk.f_frsize >> 30,
         ),
         software=SOFTWARE,

@@ -31,6 +31,7 @@ class RegionConfig(Struct, frozen=True, kw_only=True):
     containerd: str = "own"
     sandbox: str = "container"
     allow_emulated: str = "no"  # machines without KVM
+    warm_memory: int = 0  # MiB of this machine, for machines that wait for tasks
     hosts: int = 1
     host_cpu: int = 4096
     host_memory: int = 16384
@@ -138,6 +139,8 @@ def check(config: RegionConfig) -> None:
             raise Problem(f"--master-key-command cannot be read: {error}") from None
         if not words or not words[0].startswith("/"):
             raise Problem("--master-key-command must begin with a program's whole path, for example /usr/bin/vault")
+    if config.warm_memory < 0:
+        raise Problem("--warm-memory takes MiB, 0 for no machines that wait")
     if not 0 < config.port < 65536:
         raise Problem(f"--port {config.port}: choose 1 to 65535")
     check_metrics(config.metrics_listen, config.port)

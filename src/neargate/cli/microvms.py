@@ -10,6 +10,7 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
+from ..hostnet.cgroups import LinuxCgroups
 from ..hostnet.disks import LinuxDisks
 from ..interfaces.hostnet import HostNetwork
 from ..log import get_logger
@@ -19,12 +20,12 @@ from ..sandbox.host_facts import read_host_facts
 from ..sandbox.images import HostImages
 from ..sandbox.microvm.accelerators import Accelerators
 from ..sandbox.microvm.board import ExitBoard
-from ..sandbox.microvm.connecting import connector
+from ..sandbox.microvm.connecting import connector, spare_connector
 from ..sandbox.microvm.creation import Creation
 from ..sandbox.microvm.engine import MicroVmSandbox
 from ..sandbox.microvm.frames import SPEAKS
 from ..sandbox.microvm.image_disks import ImageDisks
-from ..sandbox.microvm.parts import GuestFiles, Parts
+from ..sandbox.microvm.parts import GuestFiles, Parts, Spares
 from ..sandbox.microvm.qemu import QemuVmm
 from ..sandbox.microvm.qemu_program import find_program, kvm_refusal
 from ..sandbox.microvm.records import Records
@@ -157,8 +158,20 @@ def engine(
             creation=Creation(views, read_host_facts()),
             board=ExitBoard(),
             note=get_logger(__name__).warning,
+            tell=get_logger(__name__).info,
+            spares=Spares(
+                snapshots=str(paths.agent / "snapshots"),
+                cgroups=_spare_cgroups(world, paths),
+                connect=spare_connector(world, DEFAULT_KNOBS, str(machines)),
+                waiting_mib=config.warm_memory,
+            ),
         )
     )
+
+
+def _spare_cgroups(world: OsWorld, paths: RegionPaths) -> LinuxCgroups:
+    """Apart from the tasks': the agent takes away what is in there and no task's."""
+    return LinuxCgroups(world, instance=f"{paths.instance}-spare")
 
 
 async def end_machines(world: OsWorld, paths: RegionPaths) -> None:
@@ -167,3 +180,6 @@ async def end_machines(world: OsWorld, paths: RegionPaths) -> None:
     for machine in await vmm.list_machines():
         await vmm.destroy(machine.machine_id)
     await vmm.close()
+    cgroups = _spare_cgroups(world, paths)
+    for name in await cgroups.list_tasks():
+        await cgroups.delete_task(name)

@@ -14,7 +14,7 @@ from . import netlink
 from .namespaces import Namespaces, write_sysctl
 from .netlink import Netlink
 from .nftables import Nftables, NftablesError
-from .taps import bring_up, open_tap
+from .taps import bring_up, home_of, keep, open_tap
 from .task_link import guest_messages
 
 _TAP, _INTERFACE = "tap0", "eth0"
@@ -26,20 +26,58 @@ class Guests:
         # Descriptors by namespace: a caller that gave up waiting has not taken its own, and it would keep the tap.
         self._untaken: dict[str, int] = {}
 
-    def admit(self, namespace: str, eni: Eni, networks: Iterable[str], *, mtu: int, beyond_mtu: int) -> GuestInterface:
-        """As `configure_task`, whose messages the guest gets too. Whoever gets the answer calls `taken`."""
+    def admit(
+        self,
+        namespace: str,
+        eni: Eni,
+        networks: Iterable[str],
+        *,
+        mtu: int,
+        beyond_mtu: int,
+        spare: int | None = None,
+    ) -> GuestInterface:
+        """As `configure_task`, whose messages the guest gets too. Whoever gets the answer calls `taken`.
+
+        `spare`: a tap of `spare`, which a machine has open already: it becomes the task's.
+        """
         self._close_untaken(namespace)
         messages = guest_messages(eni, networks, mtu=mtu, beyond_mtu=beyond_mtu)
         with self._namespaces.inside(namespace), Netlink() as links:
             if links.link(_INTERFACE) is None:
                 raise HostError("the task's interface is not attached")
             keep_agent_ports()
-            descriptor = open_tap(_TAP)
+            descriptor = None
+            if spare is None:
+                descriptor = open_tap(_TAP)
+            else:
+                self._move(links, spare, namespace)
             if descriptor is not None:
                 self._untaken[namespace] = descriptor
             _load(guest_rules(eni, interface=_INTERFACE, tap=_TAP))
             bring_up(links, _TAP, mtu=mtu)  # after the rules: no frame comes before them
         return GuestInterface(descriptor=descriptor, mac=eni.mac, messages=messages)
+
+    def spare(self) -> int:
+        """A tap that leads nowhere, in a namespace of its own: both end with its descriptor."""
+        with self._namespaces.aside():
+            descriptor = open_tap(_TAP, stays=False)
+        assert descriptor is not None, "nobody else is in there"
+        return descriptor
+
+    def _move(self, links: Netlink, spare: int, namespace: str) -> None:
+        """Into the namespace that `links` is in, in place of the tap of a machine that ended."""
+        links.run([netlink.link_gone(_TAP)])
+        home = home_of(spare)
+        try:
+            with (
+                self._namespaces.opened(namespace) as target,
+                self._namespaces.inside_of(home),
+                Netlink() as there,
+            ):
+                there.run([netlink.link_moved(there.existing(_TAP).index, target)])
+            keep(spare)
+        finally:
+            os.close(home)
 
     def taken(self, namespace: str) -> None:
         self._untaken.pop(namespace, None)

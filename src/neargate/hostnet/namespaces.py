@@ -80,6 +80,20 @@ class Namespaces:
             yield
 
     @contextmanager
+    def aside(self) -> Iterator[None]:
+        """In a new namespace without a name: it ends with the last that holds something of it."""
+        with self._coming_back():
+            libc.unshare(libc.CLONE_NEWNET)
+            yield
+
+    @contextmanager
+    def inside_of(self, descriptor: int) -> Iterator[None]:
+        """As `inside`, of one that has no name."""
+        with self._coming_back():
+            libc.setns(descriptor, libc.CLONE_NEWNET)
+            yield
+
+    @contextmanager
     def _coming_back(self) -> Iterator[None]:
         home = os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
         try:

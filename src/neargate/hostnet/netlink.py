@@ -266,6 +266,17 @@ def link_mtu(index: int, mtu: int) -> Message:
     return Message(what="set MTU", kind=RTM_NEWLINK, flags=0, body=_link_body(index) + _mtu(mtu))
 
 
+def link_hardware(index: int, mac: str) -> Message:
+    body = _link_body(index) + _hardware(mac)
+    return Message(what="set hardware address", kind=RTM_NEWLINK, flags=0, body=body)
+
+
+def link_moved(index: int, namespace: int) -> Message:
+    """To the namespace of the descriptor; it is down there."""
+    body = _link_body(index) + attribute(28, struct.pack("=I", namespace))
+    return Message(what="move link", kind=RTM_NEWLINK, flags=0, body=body)
+
+
 def link_gone(name: str) -> Message:
     body = _link_body() + _name(name)
     gone = frozenset({errno.ENODEV})

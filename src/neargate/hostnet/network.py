@@ -128,7 +128,7 @@ class LinuxNetwork:
 
         return await self._do(what, attach)
 
-    async def open_tap(self, task_id: str) -> GuestInterface:
+    async def open_tap(self, task_id: str, spare: int | None = None) -> GuestInterface:
         def admit() -> GuestInterface:
             eni = self._enis.get(safe_id(task_id))
             if eni is None:
@@ -136,11 +136,16 @@ class LinuxNetwork:
             mtu, beyond_mtu = self._knobs.eni_mtu, self._knobs.uplink_mtu
             networks = self._router(eni.vpc_id).plan.cidrs
             self._records.write_tap(task_id)
-            return self._guests.admit(_task_namespace(task_id), eni, networks, mtu=mtu, beyond_mtu=beyond_mtu)
+            return self._guests.admit(
+                _task_namespace(task_id), eni, networks, mtu=mtu, beyond_mtu=beyond_mtu, spare=spare
+            )
 
         guest = await self._do(f"open the tap of {task_id}", admit)
         self._guests.taken(_task_namespace(task_id))
         return guest
+
+    async def open_spare_tap(self) -> int:
+        return await self._do("open a spare tap", self._guests.spare)
 
     async def detach_eni(self, task_id: str) -> None:
         def detach() -> None:

@@ -16,12 +16,15 @@ from .netlink import Netlink
 
 _DEVICE = "/dev/net/tun"
 _TUNSETIFF, _TUNSETPERSIST, _TUNSETOFFLOAD, _TUNSETVNETHDRSZ = 0x400454CA, 0x400454CB, 0x400454D0, 0x400454D8
+_TUNGETDEVNETNS = 0x54E3
 _IFF_TAP, _IFF_NO_PI, _IFF_VNET_HDR = 0x0002, 0x1000, 0x4000
 _HEADER_SIZE = 10  # of a virtio_net_hdr without what came later
 
 
-def open_tap(name: str) -> int | None:
+def open_tap(name: str, *, stays: bool = True) -> int | None:
     """A descriptor; the tap is made if need be, and down then. None: somebody has it open.
+
+    `stays`: also when nobody has it open any more.
 
     Raises HostError and OSError.
     """
@@ -33,7 +36,7 @@ def open_tap(name: str) -> int | None:
         fcntl.ioctl(
             descriptor, _TUNSETIFF, struct.pack("=16sH22x", name.encode(), _IFF_TAP | _IFF_NO_PI | _IFF_VNET_HDR)
         )
-        fcntl.ioctl(descriptor, _TUNSETPERSIST, 1)
+        fcntl.ioctl(descriptor, _TUNSETPERSIST, int(stays))
         # The last who had it may have said otherwise.
         fcntl.ioctl(descriptor, _TUNSETOFFLOAD, 0)
         fcntl.ioctl(descriptor, _TUNSETVNETHDRSZ, struct.pack("=i", _HEADER_SIZE))
@@ -43,6 +46,16 @@ def open_tap(name: str) -> int | None:
             return None
         raise
     return descriptor
+
+
+def home_of(descriptor: int) -> int:
+    """A descriptor, the caller's to close, of the namespace that an opened tap is in. Raises OSError."""
+    return fcntl.ioctl(descriptor, _TUNGETDEVNETNS, 0)
+
+
+def keep(descriptor: int) -> None:
+    """It stays also when nobody has it open."""
+    fcntl.ioctl(descriptor, _TUNSETPERSIST, 1)
 
 
 def bring_up(links: Netlink, name: str, *, mtu: int) -> None:

@@ -24,9 +24,12 @@ def configure_task(links: Netlink, eni: Eni, networks: Iterable[str], *, mtu: in
 
 
 def guest_messages(eni: Eni, networks: Iterable[str], *, mtu: int, beyond_mtu: int) -> tuple[bytes, ...]:
-    """The same for a guest's kernel, as `GuestInterface.messages`."""
+    """The same for a guest's kernel, as `GuestInterface.messages`.
+
+    Its interface's hardware address first: a guest that was saved has another one, from before it had a task.
+    """
     found = _messages(eni, networks, _GUEST_LOOPBACK, _GUEST_INTERFACE, mtu=mtu, beyond_mtu=beyond_mtu)
-    return netlink.complete(found)
+    return netlink.complete([netlink.link_hardware(_GUEST_INTERFACE, eni.mac), *found])
 
 
 def gateway_of(eni: Eni) -> str:

@@ -171,14 +171,20 @@ class HostNetwork(Protocol):
     async def attach_eni(self, task_id: str, eni: Eni) -> TaskNetwork:
         """A namespace for the task with eth0, routes, anti-spoofing and security groups; the public address if any."""
 
-    async def open_tap(self, task_id: str) -> GuestInterface:
+    async def open_tap(self, task_id: str, spare: int | None = None) -> GuestInterface:
         """The end of the task's interface that its machine has: what its guest sends leaves by eth0, and what comes to
         eth0 is the guest's, but for the agent's own connections, whose local ports are `model.network.AGENT_PORTS`.
 
         After `attach_eni`, and before the agent opens connections in the task's name that shall last: those from other
         ports end. May be repeated; it renews the rules, also when a machine has the tap. The tap stays until
         `detach_eni`, also while nobody has it open. Raises HostError, also on a kernel that cannot do it.
+
+        `spare`: one of `open_spare_tap`, which a machine has by now: it becomes the task's, in place of any other. It
+        stays the caller's to close, and the answer has no descriptor. Not to be repeated with the same.
         """
+
+    async def open_spare_tap(self) -> int:
+        """A tap that leads nowhere, of a machine that is no task's: ends with its descriptor, the caller's to close."""
 
     async def detach_eni(self, task_id: str) -> None:
         """Undo both whole, by the task's id alone; stale flows of its addresses are cut."""

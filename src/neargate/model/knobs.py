@@ -269,6 +269,12 @@ class Knobs(Struct, frozen=True, kw_only=True):
     # Machines of tasks.
     microvm_hello_s: float = 60.0  # from a machine's start to its guest's first word; emulated ones take seconds
     microvm_hello_kvm_s: float = 15.0  # not emulated; then it is taken for a KVM that boots nothing
+    microvm_restored_hello_s: float = 15.0  # of one that goes on from a saved one; then it is taken for broken
+    microvm_snapshot_rest_s: float = 1.0  # after a task came by its machine, before one is made for others
+    microvm_snapshots_max: int = 4  # sizes that are kept saved: about 100 MiB of disk and of memory each
+    microvm_pool_kept_s: float = 900.0  # how long it counts that a task wanted a machine
+    microvm_pool_burst_s: float = 10.0  # tasks that come within it come at once: as many machines wait for the next
+    microvm_pool_look_s: float = 30.0  # between looks whether fewer may wait
     microvm_answer_s: float = 60.0  # for anything that its guest is asked
     microvm_adopt_s: float = 10.0  # a restarted agent waits so long for the guests that run before it says what it sees
     microvm_executions_max: int = 32  # commands at a time in one container

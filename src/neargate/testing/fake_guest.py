@@ -58,6 +58,7 @@ class FakeGuest:
         self.clocks: list[float] = []
         self.entropy = b""
         self.has_disks = False
+        self.disks = 0  # how many
         self.processes: dict[int, FakeProcess] = {}
         self.connections = 0
         self.asked: list[int] = []  # types of frames, as they came
@@ -324,6 +325,7 @@ class FakeGuest:
             self.entropy += payload
         elif kind == DISKS:
             self.has_disks = True
+            (self.disks,) = struct.unpack("<I", payload)
         else:
             self.complaints.append(f"there is no frame of type {kind}")
         self._due.append(said(DONE, stream))

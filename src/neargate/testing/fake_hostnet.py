@@ -4,6 +4,7 @@ Pass the same suite as the real ones (`testing.suites.hostnet`). A disk is a pla
 socket without a name, or a loopback socket when a test wants to speak to it as a task would.
 """
 
+import os
 import shutil
 import socket
 from collections.abc import Sequence
@@ -42,6 +43,7 @@ class FakeHostNetwork:
         self.listeners: dict[tuple[str, str, int], socket.socket] = {}
         self.flows: dict[str, FakeFlowCapture] = {}
         self.taps: dict[str, socket.socket] = {}  # the other ends: a frame is a datagram
+        self._spares: dict[int, socket.socket] = {}  # the other ends, by the inode of a spare one
         self._attached: set[str] = set()  # more than a namespace
         self._sockets: list[socket.socket] = []  # also those of agents that were killed
         self._loopback = loopback
@@ -85,8 +87,10 @@ class FakeHostNetwork:
         await self.faults.after("attach_eni")
         return network
 
-    async def open_tap(self, task_id: str) -> GuestInterface:
+    async def open_tap(self, task_id: str, spare: int | None = None) -> GuestInterface:
         await self.faults.before("open_tap")
+        for inode in [inode for inode, end in self._spares.items() if _is_left(end)]:
+            self._spares.pop(inode).close()
         if task_id not in self._attached:
             raise HostError(f"{task_id} has no interface")
         eni, knobs = self.enis[task_id], DEFAULT_KNOBS
@@ -95,10 +99,18 @@ class FakeHostNetwork:
         end: socket.socket | None = None
         if task_id in self.taps and _is_left(self.taps[task_id]):
             self.taps.pop(task_id).close()
-        if task_id not in self.taps:
+        if spare is not None:
+            self.taps[task_id] = self._spares.pop(os.fstat(spare).st_ino)
+        elif task_id not in self.taps:
             self.taps[task_id], end = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         await self.faults.after("open_tap")
         return GuestInterface(descriptor=None if end is None else end.detach(), mac=eni.mac, messages=messages)
+
+    async def open_spare_tap(self) -> int:
+        await self.faults.before("open_spare_tap")
+        other, end = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._spares[os.fstat(end.fileno()).st_ino] = other
+        return end.detach()
 
     def _record(self, task_id: str, eni: Eni) -> TaskNetwork:
         if eni.vpc_id not in self.plans:

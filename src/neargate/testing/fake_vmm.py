@@ -6,12 +6,15 @@ Tests let machines fail to come up, end, or be paused, and look at what they wer
 # ruff: noqa: ARG002  the parameters are the seam's
 
 import asyncio
+import hashlib
 import os
 import shutil
 import socket
 from collections.abc import AsyncIterator, Callable
+from pathlib import Path
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from ..sandbox.microvm.connecting import AGENT_SOCKET
 from ..sandbox.microvm.connection import dial
@@ -25,9 +28,14 @@ from ..sandbox.microvm.vmm import (
     VmmFacts,
 )
 from .fake_crun import CrunGuest
+from .fake_guest import FakeFile
 
 OVERHEAD_MIB = 40
 _FIRST_PID = 4000
+
+
+def _key_file(snapshot: str) -> Path:
+    return Path(snapshot, "key")
 
 
 class FakeMachine(Struct):
@@ -38,13 +46,24 @@ class FakeMachine(Struct):
 
 
 class FakeVmm:
-    """Implements sandbox.microvm.vmm.Vmm, but for snapshots. `guest`: makes one on the given socket path."""
+    """Implements sandbox.microvm.vmm.Vmm. `guest`: makes one on the given socket path.
 
-    def __init__(self, guest: Callable[[str], CrunGuest]) -> None:
+    A snapshot is a directory with the key of its machine; whoever goes on from one begins with its guest's files.
+    """
+
+    def __init__(self, guest: Callable[[str], CrunGuest], *, has_snapshots: bool = False) -> None:
         self.machines: dict[str, FakeMachine] = {}
         self.made: list[MachineSpec] = []
+        self.restored: list[str] = []  # ids of those that went on from a snapshot
+        self.has_snapshots = has_snapshots
+        self.assigned: list[MachineSpec] = []  # of those that waited
+        self._saved: dict[str, dict[str, FakeFile]] = {}
+        self.saves_nothing = False
+        self.assigns_nothing = False
+        self.spoils: Callable[[CrunGuest], object] | None = None  # the guest of the next that goes on from a snapshot
         self.silent = 0  # so many machines to come say no hello
         self.refuses: frozenset[Accelerator] = frozenset()  # ways in which no machine can be made
+        self.version = "fake"
         self._guest = guest
         self._ends: list[MachineEnd] = []
         self._listener: Callable[[], None] = lambda: None
@@ -70,12 +89,12 @@ class FakeVmm:
 
     async def probe(self) -> VmmFacts:
         return VmmFacts(
-            version="fake",
+            version=self.version,
             kvm_refusal=None,
             emulation_refusal=None,
             tsc_khz=0,
             overhead_mib=OVERHEAD_MIB,
-            has_snapshots=False,
+            has_snapshots=self.has_snapshots,
         )
 
     async def start(self) -> None:
@@ -97,13 +116,45 @@ class FakeVmm:
         self.machines[spec.machine_id] = FakeMachine(spec=spec, guest=guest, pid=pid, had_tap=tap is not None)
 
     async def restore(self, spec: MachineSpec, tap: int | None, snapshot: str) -> None:
-        raise MachineRefused("The fake monitor restores nothing.")
+        try:
+            saved = _key_file(snapshot).read_text()
+        except OSError:
+            raise MachineRefused("It is broken.") from None
+        if saved != await self.snapshot_key(spec):
+            raise MachineRefused("It is of another kind of machine.")
+        self.restored.append(spec.machine_id)
+        await self.create(spec, tap)
+        self.guest(spec.machine_id).files |= self._saved.get(snapshot, {})
+        if self.spoils is not None:
+            self.spoils(self.guest(spec.machine_id))
+            self.spoils = None
+
+    async def assign(self, machine_id: str, spec: MachineSpec) -> None:
+        machine = self._known(machine_id)
+        if self.assigns_nothing:
+            raise MachineRefused("The fake monitor gives nothing away.")
+        del self.machines[machine_id]
+        os.rename(machine.spec.directory, spec.directory)
+        machine.spec = spec
+        machine.guest.is_deaf = False
+        self.machines[spec.machine_id] = machine
+        self.assigned.append(spec)
 
     async def snapshot_key(self, spec: MachineSpec) -> str:
-        return "fake"
+        return hashlib.sha256(repr((self.version, spec.vcpus, spec.memory_mib)).encode()).hexdigest()
 
     async def snapshot(self, machine_id: str, directory: str) -> None:
-        raise MachineRefused("The fake monitor saves nothing.")
+        machine = self._known(machine_id)
+        os.makedirs(f"{directory}.new")
+        if self.saves_nothing:
+            raise MachineRefused("The fake monitor saves nothing.")
+        _key_file(f"{directory}.new").write_text(await self.snapshot_key(machine.spec))
+        os.rename(f"{directory}.new", directory)
+        self._saved[directory] = {path: replace(file) for path, file in machine.guest.files.items()}
+
+    async def discard(self, snapshot: str) -> None:
+        for place in (snapshot, f"{snapshot}.new"):
+            shutil.rmtree(place, ignore_errors=True)
 
     async def pause(self, machine_id: str) -> None:
         self._known(machine_id).guest.is_deaf = True

@@ -14,7 +14,8 @@ from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from ..hostnet.cgroups import detect
+from ..hostnet import netlink
+from ..hostnet.cgroups import LinuxCgroups, detect
 from ..interfaces.hostnet import GuestInterface, TaskLimits
 from ..interfaces.sandbox import ContainerConfig, Image
 from ..model.knobs import DEFAULT_KNOBS, Knobs
@@ -22,11 +23,11 @@ from ..sandbox.host_facts import read_host_facts
 from ..sandbox.images import HostImages
 from ..sandbox.microvm.accelerators import Accelerators
 from ..sandbox.microvm.board import ExitBoard
-from ..sandbox.microvm.connecting import connector
+from ..sandbox.microvm.connecting import connector, spare_connector
 from ..sandbox.microvm.creation import Creation
 from ..sandbox.microvm.engine import MicroVmSandbox
 from ..sandbox.microvm.image_disks import ImageDisks
-from ..sandbox.microvm.parts import GuestFiles, Parts
+from ..sandbox.microvm.parts import GuestFiles, Parts, Spares
 from ..sandbox.microvm.qemu import QemuVmm
 from ..sandbox.microvm.records import Records
 from ..sandbox.microvm.store import ImageStore
@@ -37,6 +38,7 @@ from ..world import OsWorld
 from .container_rig import ContainerRig
 
 GUEST = Path(os.environ.get("NEARGATE_GUEST_DIR") or "/var/cache/neargate/guest")
+_MAC = "02:00:00:00:00:77"
 _DISK_BYTES = 64 << 20
 _CGROUP_MIB = 1024  # of a machine of half of that, and QEMU's own
 _CLONE_NEWNET = 0x40000000
@@ -51,12 +53,18 @@ def guest_is_built() -> bool:
 
 
 class MachineRig:
-    """`containers`: what the images come from. Machines and disks outlive each `run`, which is one agent's life."""
+    """`containers`: what the images come from. Machines and disks outlive each `run`, which is one agent's life.
 
-    def __init__(self, knobs: Knobs = DEFAULT_KNOBS) -> None:
+    `saves`: machines are saved, and others go on from them. `waiting_mib`: and wait before a task comes.
+    """
+
+    def __init__(self, knobs: Knobs = DEFAULT_KNOBS, *, saves: bool = False, waiting_mib: int = 0) -> None:
+        self.saves = saves
+        self.waiting_mib = waiting_mib
         self.containers = ContainerRig()
         self._knobs = knobs
         self.base = Path(self.containers.base)
+        self.snapshots = self.base / "snapshots"
         self.notes: list[str] = []
         self._mounted: dict[str, str] = {}
         self._tasks = 0
@@ -69,12 +77,16 @@ class MachineRig:
             subprocess.run(["umount", mounted], check=True)  # noqa: ASYNC221  a small disk
         return str(self.base / f"{task_id}.img")
 
-    async def open_tap(self, task_id: str) -> GuestInterface:
-        """That leads nowhere."""
+    async def open_tap(self, task_id: str, spare: int | None = None) -> GuestInterface:
+        """That leads nowhere; a spare one stays where it is."""
         assert task_id
+        descriptor = None if spare is not None else await self.open_spare_tap()
+        hardware = netlink.complete([netlink.link_hardware(2, _MAC)])
+        return GuestInterface(descriptor=descriptor, mac=_MAC, messages=hardware)
+
+    async def open_spare_tap(self) -> int:
         with ThreadPoolExecutor(1) as own:  # whose namespace ends with the tap
-            descriptor = own.submit(_tap_alone).result()
-        return GuestInterface(descriptor=descriptor, mac="02:00:00:00:00:01", messages=())
+            return own.submit(_tap_alone).result()
 
     # -- what tests run
 
@@ -126,8 +138,21 @@ class MachineRig:
                 creation=Creation(views, read_host_facts()),
                 board=ExitBoard(),
                 note=self.notes.append,
+                spares=self._spares(world, machines) if self.saves else None,
             )
         )
+
+    def _spares(self, world: OsWorld, machines: str) -> Spares:
+        return Spares(
+            snapshots=str(self.snapshots),
+            cgroups=self._spare_cgroups(world),
+            connect=spare_connector(world, DEFAULT_KNOBS, machines),
+            waiting_mib=self.waiting_mib,
+            disk_bytes=_DISK_BYTES,
+        )
+
+    def _spare_cgroups(self, world: OsWorld) -> LinuxCgroups:
+        return LinuxCgroups(world, instance=f"{self.containers.cgroup.rpartition('-')[2]}-spare")
 
     def config(
         self, image: Image, *args: str, name: str = "main", task_id: str = "", **more: object
@@ -159,6 +184,9 @@ class MachineRig:
         vmm = self._vmm(world)
         for machine in await vmm.list_machines():
             await vmm.destroy(machine.machine_id)
+        cgroups = self._spare_cgroups(world)
+        for name in await cgroups.list_tasks():
+            await cgroups.delete_task(name)
 
     def _cgroup(self, task_id: str) -> str:
         """Of a task, with room for its machine."""
@@ -179,6 +207,10 @@ class MachineRig:
             os.rmdir(os.path.join(place, "lost+found"))
             self._mounted[task_id] = place
         return place
+
+    async def spare_cgroups(self) -> list[str]:
+        """Of machines that are no task's."""
+        return await self._spare_cgroups(_world()).list_tasks()
 
     async def monitor_pids(self) -> dict[str, int]:
         """By task, as the next agent's driver finds them."""

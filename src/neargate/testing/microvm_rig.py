@@ -16,16 +16,18 @@ from ..interfaces.sandbox import ContainerConfig, Image, PauseConfig, PullReques
 from ..model.knobs import DEFAULT_KNOBS
 from ..sandbox.microvm.accelerators import Accelerators
 from ..sandbox.microvm.board import ExitBoard
-from ..sandbox.microvm.connecting import connector
+from ..sandbox.microvm.connecting import connector, spare_connector
 from ..sandbox.microvm.engine import MicroVmSandbox
-from ..sandbox.microvm.parts import GuestFiles, Parts
+from ..sandbox.microvm.parts import GuestFiles, Parts, Spares
 from ..sandbox.microvm.record import Blueprint
 from ..sandbox.microvm.records import Records
+from ..sandbox.microvm.rehearsal import REHEARSAL
 from ..sandbox.microvm.specs import container_blueprint, guest_facts, pause_blueprint
 from ..sandbox.microvm.vmm import Accelerator
 from ..sandbox.users import ResolvedUser
 from .fake_crun import CrunGuest
-from .fake_guest_processes import Program
+from .fake_guest_processes import Program, saying
+from .fake_hostnet import FakeHostCgroups
 from .fake_vmm import FakeVmm
 from .virtual_time import VirtualWorld, run_virtual
 
@@ -115,24 +117,35 @@ class FakeHost:
         self.given.append(task_id)
         return f"/disks/{task_id}.given"
 
-    async def open_tap(self, task_id: str) -> GuestInterface:
-        descriptor = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
+    async def open_tap(self, task_id: str, spare: int | None = None) -> GuestInterface:
+        descriptor = None if spare is not None else await self.open_spare_tap()
         return GuestInterface(descriptor=descriptor, mac="02:00:00:00:00:01", messages=(ADDRESS_MESSAGE,))
+
+    async def open_spare_tap(self) -> int:
+        return os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
 
 
 class MicroVmRig:
-    """`acts`: what containers do, by their arguments. Several agents may live one after the other (`agent`)."""
+    """`acts`: what containers do, by their arguments. Several agents may live one after the other (`agent`).
 
-    def __init__(self, base: Path, acts: Mapping[tuple[str, ...], Program]) -> None:
+    `saves`: machines are saved, and others go on from them. `waiting_mib`: and wait before a task comes.
+    """
+
+    def __init__(
+        self, base: Path, acts: Mapping[tuple[str, ...], Program], *, saves: bool = False, waiting_mib: int = 0
+    ) -> None:
+        self.waiting_mib = waiting_mib
         self.base = base
         self.world = VirtualWorld()
-        self.acts = dict(acts)
+        self.acts = {REHEARSAL: saying(b""), **acts}
         self.images = FakeImages()
         self.host = FakeHost()
-        self.vmm = FakeVmm(lambda path: CrunGuest(self.world, path, self.acts))
+        self.vmm = FakeVmm(lambda path: CrunGuest(self.world, path, self.acts), has_snapshots=saves)
+        self.cgroups = FakeHostCgroups()  # of machines that are no task's
+        self.snapshots = base / "snapshots"
         self.notes: list[str] = []
-        self.knobs = replace(DEFAULT_KNOBS, microvm_hello_s=5.0)
         self.usable: tuple[Accelerator, ...] = ("tcg",)
+        self.knobs = replace(DEFAULT_KNOBS, microvm_hello_s=5.0)
 
     def agent(self) -> MicroVmSandbox:
         machines, records = str(self.base / "machines"), Records(self.base / "records")
@@ -157,7 +170,16 @@ class MicroVmRig:
                 creation=FakeCreation(),
                 board=ExitBoard(),
                 note=self.notes.append,
+                spares=self._spares(machines) if self.vmm.has_snapshots else None,
             )
+        )
+
+    def _spares(self, machines: str) -> Spares:
+        return Spares(
+            snapshots=str(self.snapshots),
+            cgroups=self.cgroups,
+            connect=spare_connector(self.world, self.knobs, machines),
+            waiting_mib=self.waiting_mib,
         )
 
     def config(self, image: Image, name: str, *args: str, task_id: str = "") -> ContainerConfig:

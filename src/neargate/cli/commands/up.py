@@ -100,6 +100,13 @@ def _host_options(up: argparse.ArgumentParser, default: RegionConfig) -> None:
         const="yes",
         help="machines without KVM, for development: slow, and no security boundary",
     )
+    up.add_argument(
+        "--warm-memory",
+        type=int,
+        metavar="MIB",
+        help="memory for virtual machines that wait for tasks, which start sooner then; taken from what tasks may have "
+        f"({default.warm_memory})",
+    )
 
 
 def _simulated_options(up: argparse.ArgumentParser) -> None:

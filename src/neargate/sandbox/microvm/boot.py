@@ -17,10 +17,9 @@ def spec_of(
     blueprints: Sequence[Blueprint],
     disk: str,
     images: Sequence[str],
-    mac: str,
     accelerator: Accelerator,
 ) -> MachineSpec:
-    """`disk`: the image of the task's disk. `images`: paths, in the order of `plan.images_of`."""
+    """Without its address. `disk`: the image of the task's disk. `images`: paths, in the order of `plan.images_of`."""
     size = size_of(blueprints)
     return MachineSpec(
         machine_id=task_id,
@@ -36,7 +35,7 @@ def spec_of(
             ),
             MachineDisk(serial=places.DISK_SERIAL, path=disk, read_only=False),
         ),
-        mac=mac,
+        mac=None,
         directory=os.path.join(parts.machines, task_id),
         cgroup_path=blueprints[0].host_cgroup,
         accelerator=accelerator,

@@ -26,6 +26,12 @@ def join_paths(root: Path, cgroup_path: str) -> list[Path]:
     return leaves
 
 
+def move(root: Path, cgroup_path: str, pid: int) -> None:
+    """A process with all its threads. Raises MachineRefused, OSError."""
+    for leaf in join_paths(root, cgroup_path):
+        (leaf / "cgroup.procs").write_text(str(pid))
+
+
 def processes(root: Path, cgroup_path: str) -> set[int]:
     """Of all hierarchies; in the host's numbers. Those that ended but were not collected are not among them."""
     found: set[int] = set()

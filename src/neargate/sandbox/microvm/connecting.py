@@ -15,12 +15,26 @@ AGENT_SOCKET = "agent.sock"  # as the monitors' drivers name it
 
 def connector(world: World, knobs: Knobs, machines: str, records: Records) -> Callable[[str], Awaitable[Guest]]:
     """For `parts.Parts.connect`. `machines`: the monitor's directory. Raises GuestGone, GuestBroke."""
-    limits = Limits(hello_s=knobs.microvm_hello_s, answer_s=knobs.microvm_answer_s)
 
     async def connect(task_id: str) -> Guest:
         # Of each connection its own: what the guest may tell of is what was given before it.
         numbers = StreamNumbers(world, records.streams(task_id))
-        directory = os.path.join(machines, task_id)
-        return await Guest.connect(world, directory=directory, name=AGENT_SOCKET, numbers=numbers, limits=limits)
+        return await _connected(world, knobs, os.path.join(machines, task_id), numbers)
 
     return connect
+
+
+def spare_connector(world: World, knobs: Knobs, machines: str) -> Callable[[str, int], Awaitable[Guest]]:
+    """For `parts.Spares.connect`: a machine that is no task's has its numbers with it."""
+
+    async def connect(machine_id: str, first: int) -> Guest:
+        directory = os.path.join(machines, machine_id)
+        numbers = StreamNumbers(world, os.path.join(directory, "streams"), first)
+        return await _connected(world, knobs, directory, numbers)
+
+    return connect
+
+
+async def _connected(world: World, knobs: Knobs, directory: str, numbers: StreamNumbers) -> Guest:
+    limits = Limits(hello_s=knobs.microvm_hello_s, answer_s=knobs.microvm_answer_s)
+    return await Guest.connect(world, directory=directory, name=AGENT_SOCKET, numbers=numbers, limits=limits)

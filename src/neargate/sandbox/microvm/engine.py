@@ -8,7 +8,7 @@ that does not answer raises EngineUnavailable and changes nothing that a repeat 
 
 import asyncio
 import signal as signals
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any, TypeVar
 
 from msgspec.structs import replace
@@ -37,7 +37,8 @@ from .guest import Guest
 from .machine import TaskMachine
 from .parts import LANE, Parts
 from .plan import overhead
-from .record import KILLED, Blueprint, Machine, Phase, Run
+from .record import KILLED, Blueprint, Machine, Phase, Run, Rung
+from .starts import Starts
 from .vmm import MachineEnd, VmmError, VmmFacts
 
 _NOTED_PID = 1  # of a pause container that is noted as started while there is no machine
@@ -51,6 +52,7 @@ class MicroVmSandbox:
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
         self._world = parts.world
+        self._starts = Starts(parts)
         self._machines: dict[str, TaskMachine] = {}
         self._executions = Executions(parts.world, parts.knobs.microvm_executions_max)
         self._is_loaded = False
@@ -74,6 +76,26 @@ class MicroVmSandbox:
             vmm=self._vmm.version if self._vmm else "",
         )
 
+    @property
+    def starts(self) -> Mapping[Rung, int]:
+        """Machines by the rung of the ladder they came by, in this agent's life."""
+        return self._starts.counts
+
+    @property
+    def saved(self) -> int:
+        """Sizes of which a machine is saved."""
+        return len(self._starts.saved)
+
+    @property
+    def waiting(self) -> int:
+        """Machines that wait for a task."""
+        return sum(self._starts.waiting.values())
+
+    def rung_of(self, task_id: str) -> Rung | None:
+        """By which its machine came; None while there is none."""
+        machine = self._machines.get(task_id)
+        return None if machine is None else machine.record.rung
+
     # -- start and end
 
     async def start(self) -> None:
@@ -85,6 +107,7 @@ class MicroVmSandbox:
             await self._parts.vmm.start()
         except VmmError as error:
             raise EngineUnavailable(str(error)) from None
+        await self._starts.start()
         for record, containers in await self._world.offload(LANE, self._parts.records.load):
             self._adopt(record, containers)
         self._listener = self._world.spawn(self._listen(), "microvm-ends")
@@ -92,7 +115,7 @@ class MicroVmSandbox:
         await self._connect_all()
 
     def _adopt(self, record: Machine, containers: list[tuple[Blueprint, Run]]) -> None:
-        machine = TaskMachine(self._parts, record)
+        machine = TaskMachine(self._parts, self._starts, record)
         for blueprint, run in containers:
             machine.containers[blueprint.runtime_id] = Contained(self._parts, blueprint, run)
         self._machines[record.task_id] = machine
@@ -110,10 +133,17 @@ class MicroVmSandbox:
             if machine is not None:
                 self._parts.note(f"the machine of task {end.machine_id} ended ({end.kind}): {end.detail}")
                 await machine.gone(_reason(end))
+            else:
+                await self._starts.ended(end.machine_id)
+
+    async def end_spares(self) -> None:
+        """The agent goes: machines that are no task's end, the others run on."""
+        await self._starts.close()
 
     async def close(self) -> None:
         if self._listener is not None:
             self._listener.cancel()
+        await self.end_spares()
         for machine in self._machines.values():
             await machine.close()
         if self._is_loaded:
@@ -317,7 +347,7 @@ class MicroVmSandbox:
 
     def _machine(self, task_id: str) -> TaskMachine:
         self._check_loaded()
-        return self._machines.setdefault(task_id, TaskMachine(self._parts, Machine(task_id=task_id)))
+        return self._machines.setdefault(task_id, TaskMachine(self._parts, self._starts, Machine(task_id=task_id)))
 
     def _find(self, runtime_id: str) -> tuple[TaskMachine | None, Contained | None]:
         self._check_loaded()

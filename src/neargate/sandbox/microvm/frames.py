@@ -19,6 +19,7 @@ STREAM_MAX: Final = 2**32 - 1
 HEADER: Final = struct.Struct("<IBI")
 HEADER_BYTES: Final = HEADER.size
 _RUN = struct.Struct("<IHH")
+_COUNT = struct.Struct("<I")
 _CLOCK = struct.Struct("<QI")
 _FILE = struct.Struct("<IIIB")
 _DIRECTORY = struct.Struct("<III")
@@ -89,6 +90,10 @@ def run_payload(flags: int, columns: int, rows: int, command: tuple[str, ...]) -
 def clock_payload(now: float) -> bytes:
     seconds = int(now)
     return _CLOCK.pack(seconds, min(int((now - seconds) * 1e9), 999_999_999))
+
+
+def count_payload(count: int) -> bytes:
+    return _COUNT.pack(count)
 
 
 def file_payload(path: str, part: bytes, *, mode: int, uid: int, gid: int, is_more: bool) -> bytes:

@@ -157,9 +157,10 @@ class Guest:
         """Up to 256 random bytes: guests restored from one file have the same random state until then."""
         await self._do(Ask.ENTROPY, data, "entropy")
 
-    async def disks(self) -> None:
-        """All disks are the task's by now: the guest's driver takes them."""
-        await self._do(Ask.DISKS, b"", "disks")
+    async def disks(self, count: int) -> None:
+        """The first so many behind the tools are the task's by now: the guest's driver takes them. A guest of before
+        there was a number takes all."""
+        await self._do(Ask.DISKS, frames.count_payload(count), "disks")
 
     async def _do(self, ask: Ask, payload: bytes, what: str) -> bytes:
         return await self._channel.request(ask, await self._numbers.next(), payload, what)

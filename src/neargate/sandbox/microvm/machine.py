@@ -6,12 +6,11 @@ that ended, or whose guest broke the rules, ends all its containers, once, with 
 """
 
 import asyncio
-import os
 from typing import Any
 
 from msgspec.structs import replace
 
-from ...interfaces.hostnet import HostError
+from ...interfaces.hostnet import GuestInterface, HostError
 from ...interfaces.sandbox import EngineUnavailable
 from ..sentences import cannot_start
 from . import places, runtime
@@ -20,9 +19,11 @@ from .contained import Contained
 from .errors import GuestBroke, GuestGone, GuestRefused
 from .executions import PLACES_MAX
 from .guest import Guest
+from .hello import Ending, NoHello
 from .parts import LANE, Parts
 from .plan import images_of, machine_steps
-from .record import KILLED, Blueprint, Machine, Phase
+from .record import KILLED, Blueprint, Machine, Phase, Rung
+from .starts import Order, Starts
 from .vmm import Accelerator, MachineRefused, VmmError, VmmMissing
 
 _HOST_ATTEMPTS = 20
@@ -32,20 +33,16 @@ _TOLD_S = 1.0
 _ENTROPY_BYTES = 64
 
 
-class NoHello(Exception):
-    """The machine was made and its guest never spoke: another one may."""
-
-
 class TaskMachine:
-    def __init__(self, parts: Parts, record: Machine) -> None:
+    def __init__(self, parts: Parts, starts: Starts, record: Machine) -> None:
         self._parts = parts
+        self._starts = starts
         self.record = record
         self.containers: dict[str, Contained] = {}
         self.lock = asyncio.Lock()
         self.guest: Guest | None = None
         self._follower: asyncio.Task[Any] | None = None
-        self._died = asyncio.Event()  # while it boots
-        self._patience: asyncio.Timeout | None = None  # while its guest is waited for
+        self._ending = Ending()  # while it boots
         self._is_let_go = False
 
     @property
@@ -89,7 +86,7 @@ class TaskMachine:
         for number in range(1, attempts + 1):
             accelerator = accelerators.attempt(number)
             try:
-                guest = await self._boot_once(accelerator)
+                guest, rung = await self._acquired(accelerator)
                 accelerators.worked(accelerator)
                 break
             except (VmmMissing, MachineRefused) as never:
@@ -106,62 +103,35 @@ class TaskMachine:
             except (GuestRefused, HostError, OSError) as error:
                 await self._destroy()
                 raise cannot_start(f"no virtual machine can be made: {error}") from None
-        self.record = replace(self.record, is_emulated=accelerator == "tcg")
+        self.record = replace(self.record, is_emulated=accelerator == "tcg", rung=rung)
         await self._enter(Phase.READY)
         self._hold(guest)
 
-    async def _boot_once(self, accelerator: Accelerator) -> Guest:
+    async def _acquired(self, accelerator: Accelerator) -> tuple[Guest, Rung]:
         parts, blueprints = self._parts, self._blueprints()
-        self._died.clear()
-        await parts.vmm.destroy(self.task_id)  # what an attempt of a killed agent left
         images = images_of(blueprints)
         paths = [await parts.images.disk(image) for image in images]
-        disk = await self._host(lambda: parts.disks.hand_over(self.task_id))
-        interface = await self._host(lambda: parts.network.open_tap(self.task_id))
-        try:
-            spec = spec_of(parts, self.task_id, blueprints, disk, paths, interface.mac, accelerator)
-            await parts.vmm.create(spec, interface.descriptor)
-        finally:
-            os.close(interface.descriptor)
-        guest = await self._hello(accelerator)
-        try:
+        disk = await self._handed_over()
+
+        async def settle(guest: Guest, interface: GuestInterface) -> None:
+            await guest.clock()
             await guest.entropy(parts.world.random.randbytes(_ENTROPY_BYTES))
-            await guest.disks()
+            await guest.disks(len(images) + 1)
             for step in machine_steps(size_of(blueprints), len(images), interface.messages):
                 await runtime.carry_out(guest, step)
-        except BaseException:
-            await guest.close()
-            raise
-        return guest
 
-    async def _host(self, call: Any) -> Any:
-        """What the host has of the task may be busy for a moment: an unmount, the tap of a machine that just ended."""
+        spec = spec_of(parts, self.task_id, blueprints, disk, paths, accelerator)
+        order = Order(spec=spec, settle=settle, ending=self._ending)
+        return await self._starts.acquire(order)
+
+    async def _handed_over(self) -> str:
+        """The task's disk may be busy for a moment: an unmount that still writes."""
         for _ in range(_HOST_ATTEMPTS - 1):
             try:
-                return await call()
+                return await self._parts.disks.hand_over(self.task_id)
             except HostError:
                 await self._parts.world.sleep(_PAUSE_S)
-        return await call()
-
-    async def _hello(self, accelerator: Accelerator) -> Guest:
-        """Raises NoHello."""
-        knobs = self._parts.knobs
-        wait_s = knobs.microvm_hello_kvm_s if accelerator == "kvm" else knobs.microvm_hello_s
-        deadline = self._parts.world.monotonic() + wait_s
-        while True:
-            try:
-                async with asyncio.timeout(deadline - self._parts.world.monotonic()) as self._patience:
-                    return await self._parts.connect(self.task_id)
-            except TimeoutError:
-                raise NoHello("it ended" if self._died.is_set() else f"not a word in {wait_s:g} s") from None
-            except GuestBroke as broke:
-                raise NoHello(broke.reason) from None
-            except (GuestGone, VmmError) as gone:
-                if self._died.is_set() or self._parts.world.monotonic() > deadline:
-                    raise NoHello(str(gone)) from None
-            finally:
-                self._patience = None
-            await self._parts.world.sleep(_PAUSE_S)
+        return await self._parts.disks.hand_over(self.task_id)
 
     async def _console(self) -> str:
         try:
@@ -268,9 +238,7 @@ class TaskMachine:
     async def gone(self, reason: str) -> None:
         """It is no more, by whatever; may be told more than once."""
         if self.record.phase is not Phase.READY:
-            self._died.set()
-            if self._patience is not None:
-                self._patience.reschedule(0)  # a monitor that stands still keeps the connection
+            self._ending.tell()
             return
         self.record = replace(self.record, phase=Phase.GONE, reason=f"InternalError: {reason}")
         await self._save()

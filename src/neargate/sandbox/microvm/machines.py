@@ -44,6 +44,7 @@ class MachineRecord(Struct, frozen=True, kw_only=True):
     is_ready: bool = False
     is_saved: bool = False
     monitor: str = ""  # the driver's own: what it must know to find its way in again
+    former_cgroup_path: str = ""  # of one that was moved, or was about to be
 
 
 class Machines:
@@ -120,6 +121,30 @@ class Machines:
         self._watch(started)
         return started
 
+    async def rename(self, record: MachineRecord, spec: MachineSpec) -> MachineRecord:
+        """It is another one from now on: in that one's directory and cgroup. At any moment it is found by its record.
+
+        Raises MachineRefused, OSError.
+        """
+        target = self.directory(spec.machine_id)
+        if Path(spec.directory) != target:
+            raise MachineRefused(f"{spec.directory} is not the place of machine {spec.machine_id}")
+        moved = replace(record, cgroup_path=spec.cgroup_path, former_cgroup_path=record.cgroup_path)
+
+        def move() -> MachineRecord:
+            self._write(moved)
+            cgroup.move(self._cgroup_root, spec.cgroup_path, record.pid)
+            self.directory(record.machine_id).rename(target)
+            renamed = replace(moved, machine_id=spec.machine_id)
+            self._write(renamed)
+            return renamed
+
+        self._forget(record.machine_id)
+        renamed = await self._world.offload(LANE, move)
+        self._errors[spec.machine_id] = self._errors.pop(record.machine_id)
+        self._watch(renamed)
+        return renamed
+
     async def note(self, record: MachineRecord) -> None:
         await self._world.offload(LANE, self._write, record)
 
@@ -168,17 +193,22 @@ class Machines:
 
     async def _end(self, record: MachineRecord) -> None:
         for _ in range(_END_TURNS):
-            left = await self._world.offload(LANE, cgroup.kill, self._cgroup_root, record.cgroup_path)
+            left = await self._world.offload(LANE, self._kill, record)
             if record.pid:
                 collect(record.pid)
-            if not left and await self._world.offload(LANE, self._removed_cgroup, record.cgroup_path):
+            if not left and await self._world.offload(LANE, self._removed_cgroups, record):
                 return
             await self._world.sleep(_END_TURN_S)
         raise VmmError(f"processes of machine {record.machine_id} do not end")
 
-    def _removed_cgroup(self, path: str) -> bool:
+    def _kill(self, record: MachineRecord) -> bool:
+        """Whether there was anything left to kill."""
+        return bool([pid for path in _cgroups(record) for pid in cgroup.kill(self._cgroup_root, path)])
+
+    def _removed_cgroups(self, record: MachineRecord) -> bool:
         try:
-            cgroup.remove(self._cgroup_root, path)
+            for path in _cgroups(record):
+                cgroup.remove(self._cgroup_root, path)
         except OSError:
             return False
         return True
@@ -264,13 +294,18 @@ class Machines:
             content = (self.directory(machine_id) / _RECORD).read_bytes()
         except OSError:
             return None  # not there, or killed before anything else was
-        return msgspec.json.decode(content, type=MachineRecord)
+        # The directory's name is right also where an agent was killed between that and the record.
+        return replace(msgspec.json.decode(content, type=MachineRecord), machine_id=machine_id)
 
     def _records(self) -> list[MachineRecord]:
         with suppress(FileNotFoundError):
             names = sorted(name for name in os.listdir(self._directory) if _ID.fullmatch(name))
             return [record for name in names if (record := self._record(name)) is not None]
         return []
+
+
+def _cgroups(record: MachineRecord) -> list[str]:
+    return [path for path in (record.cgroup_path, record.former_cgroup_path) if path]
 
 
 def _opened_errors(place: Path) -> int:

@@ -19,11 +19,15 @@ _FILE_MAX_BYTES: Final = 16
 
 
 class StreamNumbers:
-    """`path`: a file in a directory that only the agent writes; it goes with the machine. One object for a machine."""
+    """`path`: a file in a directory that only the agent writes; it goes with the machine. One object for a machine.
 
-    def __init__(self, world: World, path: str) -> None:
+    `first`: of those that are given; whoever speaks to a guest before it is a task's begins high.
+    """
+
+    def __init__(self, world: World, path: str, first: int = 1) -> None:
         self._world = world
         self._path = path
+        self._first = first
         self._next = 0  # 0: the file was not looked at
         self._end = 0
         self._begin = 0
@@ -58,4 +62,4 @@ class StreamNumbers:
             with open(self._path, "rb") as file:
                 return int(file.read(_FILE_MAX_BYTES))
         except FileNotFoundError:
-            return 1
+            return self._first

@@ -5,7 +5,7 @@ from typing import Protocol
 
 from msgspec import Struct
 
-from ...interfaces.hostnet import GuestInterface
+from ...interfaces.hostnet import GuestInterface, TaskLimits
 from ...interfaces.sandbox import ContainerConfig, Image, PauseConfig, PullRequest
 from ...model.knobs import Knobs
 from ...world import World
@@ -28,7 +28,21 @@ class GivesDisks(Protocol):
 class OpensTaps(Protocol):
     """`interfaces.hostnet.HostNetwork`, as far as a machine needs it."""
 
-    async def open_tap(self, task_id: str) -> GuestInterface: ...
+    async def open_tap(self, task_id: str, spare: int | None = None) -> GuestInterface: ...
+
+    async def open_spare_tap(self) -> int: ...
+
+
+class MakesCgroups(Protocol):
+    """`interfaces.hostnet.HostCgroups` of machines that are no task's, in a place of their own."""
+
+    def task_path(self, task_id: str) -> str: ...
+
+    async def create_task(self, task_id: str, limits: TaskLimits) -> None: ...
+
+    async def delete_task(self, task_id: str) -> None: ...
+
+    async def list_tasks(self) -> list[str]: ...
 
 
 class Images(Protocol):
@@ -75,10 +89,27 @@ class GuestFiles(Struct, frozen=True, kw_only=True):
     release: str = ""
 
 
+class Spares(Struct, frozen=True, kw_only=True):
+    """What it takes to have machines before a task wants them. `connect`: as of Parts, of a machine that is no task's;
+    the number is that of the first stream.
+
+    `snapshots`: a directory of root's alone, on a disk. `waiting_mib`: of memory for machines that wait; 0: none does.
+    `disk_bytes`: of the disk that most tasks have.
+    """
+
+    snapshots: str
+    cgroups: MakesCgroups
+    connect: Callable[[str, int], Awaitable[Guest]]
+    waiting_mib: int = 0
+    disk_bytes: int = 20 << 30
+
+
 class Parts(Struct, frozen=True, kw_only=True):
     """`connect`: to the guest of that task's machine, which greets; raises GuestGone, GuestBroke, VmmError.
 
-    `machines`: the monitor's directory, one of its own in it for each machine. `note`: a line for the operator.
+    `machines`: the monitor's directory, one of its own in it for each machine. `note`: a line for the operator;
+    `tell`: one of what went well.
+    `spares`: None where every machine boots.
     """
 
     world: World
@@ -95,3 +126,5 @@ class Parts(Struct, frozen=True, kw_only=True):
     creation: Creates
     board: ExitBoard
     note: Callable[[str], None]
+    spares: Spares | None = None
+    tell: Callable[[str], None] = lambda _: None

@@ -9,9 +9,11 @@ import asyncio
 import base64
 import hashlib
 import os
+import shutil
 import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -19,10 +21,10 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from ...world import World
-from . import confinement, qemu_command, qemu_program
+from . import confinement, qemu_command, qemu_disks, qemu_program
 from .confinement import Plan
 from .machines import DETAIL_MAX, LANE, MachineRecord, Machines
-from .memory_image import sealed
+from .memory_image import digest_of, sealed, stored
 from .qemu_program import QemuProgram
 from .qmp import Qmp, connected, listening, printable
 from .tsc import tsc_khz
@@ -45,7 +47,7 @@ _ASK_S = 5.0
 _SAVE_S = 60.0
 _TURN_S = 0.005
 _AGAIN_S = 1.0
-_MEMORY, _STATE, _KEY = "memory", "state", "key"
+_MEMORY, _STATE, _SAVED = "memory", "state", "saved.json"
 _AGENT, _MONITOR = "agent.sock", "monitor.sock"
 _ENDED = frozenset({"shutdown", "guest-panicked", "internal-error"})
 
@@ -57,6 +59,27 @@ class _Status(Struct, frozen=True):
 class _Host(Struct, frozen=True, kw_only=True):
     program: QemuProgram
     facts: VmmFacts
+    processor: str
+
+
+class _Saved(Struct, frozen=True, kw_only=True):
+    """Beside a snapshot's files: of what machine it is, and the digests of what was saved."""
+
+    key: str
+    memory: str
+    state: str
+
+
+class _Image(Struct, frozen=True, kw_only=True):
+    """A snapshot as machines are given it: sealed copies in memory, checked when they were made."""
+
+    key: str
+    memory: int
+    state: int
+
+    def close(self) -> None:
+        os.close(self.memory)
+        os.close(self.state)
 
 
 class QemuVmm:
@@ -79,7 +102,8 @@ class QemuVmm:
         self._monitors: dict[str, Qmp] = {}
         self._turns: dict[str, asyncio.Lock] = {}
         self._digests: dict[tuple[str, int, int, int], str] = {}
-        self._images: dict[str, int] = {}  # sealed memory of snapshots
+        self._images: dict[str, _Image] = {}  # by snapshot
+        self._sealing = asyncio.Lock()
 
     async def probe(self) -> VmmFacts:
         return (await self._probed()).facts
@@ -94,10 +118,25 @@ class QemuVmm:
     async def restore(self, spec: MachineSpec, tap: int | None, snapshot: str) -> None:
         await self._begin(spec, tap, snapshot)
 
+    async def assign(self, machine_id: str, spec: MachineSpec) -> None:
+        qemu_command.check(spec, is_restored=True)
+        record = await self._machines.found(machine_id)
+        with qemu_disks.opened(spec, record.uid, record.pid) as disks:
+            await qemu_disks.put(partial(self._ask, machine_id), disks)
+        try:
+            await self._machines.note(replace(record, is_ready=False))
+            record = await self._machines.rename(replace(record, is_ready=False), spec)
+        except OSError as error:
+            raise MachineRefused(f"machine {machine_id} cannot be moved: {error}") from error
+        self._monitors[spec.machine_id] = self._monitors.pop(machine_id)
+        await self._ask(spec.machine_id, "cont")
+        await self._machines.note(replace(record, is_ready=True))
+        self._machines.attend(spec.machine_id, self._attend(spec.machine_id))
+
     async def snapshot_key(self, spec: MachineSpec) -> str:
         host = await self._probed()
         contents = [await self._digest(path) for path in (spec.kernel, spec.initramfs, spec.tools)]
-        return qemu_command.key(spec, host.program, host.facts.tsc_khz, tuple(contents))
+        return qemu_command.key(spec, host.program, host.processor, host.facts.tsc_khz, tuple(contents))
 
     async def snapshot(self, machine_id: str, directory: str) -> None:
         record = await self._machines.found(machine_id)
@@ -115,6 +154,13 @@ class QemuVmm:
             os.close(state)
         memory = self._machines.directory(machine_id) / _MEMORY
         await self._world.offload(LANE, _publish, memory, fresh, Path(directory), record.monitor)
+
+    async def discard(self, snapshot: str) -> None:
+        async with self._sealing:
+            image = self._images.pop(snapshot, None)
+            if image is not None:
+                image.close()
+        await self._world.offload(LANE, _removed, Path(snapshot))
 
     async def pause(self, machine_id: str) -> None:
         await self._ask(machine_id, "stop")
@@ -154,8 +200,8 @@ class QemuVmm:
         for monitor in self._monitors.values():
             monitor.close()
         self._monitors.clear()
-        for descriptor in self._images.values():
-            os.close(descriptor)
+        for image in self._images.values():
+            image.close()
         self._images.clear()
 
     # ---------------------------------------------------------------- the host
@@ -172,7 +218,8 @@ class QemuVmm:
                 overhead_mib=qemu_command.OVERHEAD_MIB + (qemu_command.TB_MIB if self._allow_emulated else 0),
                 has_snapshots=True,
             )
-            self._host = _Host(program=program, facts=facts)
+            processor = await self._world.offload(LANE, qemu_program.processor)
+            self._host = _Host(program=program, facts=facts, processor=processor)
         return self._host
 
     async def _ready(self, accelerator: Accelerator) -> _Host:
@@ -192,7 +239,7 @@ class QemuVmm:
     # ---------------------------------------------------------------- beginning
 
     async def _begin(self, spec: MachineSpec, tap: int | None, snapshot: str | None) -> None:
-        qemu_command.check(spec)
+        qemu_command.check(spec, is_restored=snapshot is not None)
         host = await self._ready(spec.accelerator)
         if (spec.mac is None) != (tap is None) and not spec.for_snapshot:
             raise MachineRefused("a machine with an address has a tap, and one without has none")
@@ -208,6 +255,19 @@ class QemuVmm:
     async def _launched(self, spec: MachineSpec, tap: int | None, host: _Host, snapshot: str | None) -> None:
         key = await self.snapshot_key(spec) if spec.for_snapshot or snapshot is not None else ""
         image = None if snapshot is None else await self._image(snapshot, key)
+        try:
+            record = await self._started(spec, tap, host, key, None if image is None else image.memory)
+            await self._monitor(spec.machine_id)
+            if image is not None:
+                await self._load(spec.machine_id, image.state)
+        finally:
+            if image is not None:
+                image.close()
+        await self._machines.note(replace(record, is_ready=True))
+
+    async def _started(
+        self, spec: MachineSpec, tap: int | None, host: _Host, key: str, image: int | None
+    ) -> MachineRecord:
         record = await self._machines.prepare(spec, key if spec.for_snapshot else "")
         place = self._machines.directory(spec.machine_id)
         given = [listening(str(place / _AGENT)), listening(str(place / _MONITOR))]
@@ -216,34 +276,26 @@ class QemuVmm:
                 LANE, _prepared, spec, host, record, place, [one.fileno() for one in given], tap, image,
                 self._machines.errors(spec.machine_id),
             )  # fmt: skip
-            record = await self._machines.launch(record, lambda cgroups: replace(plan, cgroups=cgroups))
+            return await self._machines.launch(record, lambda cgroups: replace(plan, cgroups=cgroups))
         finally:
             for one in given:
                 one.close()
-        await self._monitor(spec.machine_id)
-        if snapshot is not None:
-            await self._load(spec.machine_id, Path(snapshot))
-        await self._machines.note(replace(record, is_ready=True))
 
-    async def _image(self, snapshot: str, key: str) -> int:
-        """The memory of a snapshot, which no machine can change. Raises MachineRefused."""
-        try:
-            saved = await self._world.offload(LANE, Path(snapshot, _KEY).read_text)
-        except OSError as error:
-            raise MachineRefused(f"{snapshot} is no snapshot: {error.strerror}") from error
-        if saved != key:
-            raise MachineRefused(f"{snapshot} was saved of another kind of machine, or on another host")
-        if snapshot not in self._images:
-            self._images[snapshot] = await self._world.offload(LANE, sealed, str(Path(snapshot, _MEMORY)))
-        return self._images[snapshot]
+    async def _image(self, snapshot: str, key: str) -> _Image:
+        """The caller's to close: a snapshot may be discarded meanwhile. Raises MachineRefused."""
+        async with self._sealing:
+            if snapshot not in self._images:
+                self._images[snapshot] = await self._world.offload(LANE, _sealed_image, Path(snapshot))
+            found = self._images[snapshot]
+            if found.key != key:
+                raise MachineRefused(f"{snapshot} was saved of another kind of machine, or on another host")
+            # Read from its beginning: a descriptor of its own, with a position of its own.
+            state = os.open(f"/proc/self/fd/{found.state}", os.O_RDONLY | os.O_CLOEXEC)
+            return _Image(key=key, memory=os.dup(found.memory), state=state)
 
-    async def _load(self, machine_id: str, snapshot: Path) -> None:
+    async def _load(self, machine_id: str, state: int) -> None:
         await self._may_ignore_memory(machine_id)
-        state = os.open(snapshot / _STATE, os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            await self._ask(machine_id, "getfd", descriptor=state, fdname="state")
-        finally:
-            os.close(state)
+        await self._ask(machine_id, "getfd", descriptor=state, fdname="state")
         await self._ask(machine_id, "migrate-incoming", uri="fd:state")
         await self._until(machine_id, "query-status", lambda status: status != "inmigrate")
         await self._ask(machine_id, "cont")
@@ -357,7 +409,11 @@ def _prepared(
         memory=memory,
         descriptors=tuple(descriptors),
         errors=errors,
-        written_bytes=max((os.stat(path).st_size for path in [*written, *([memory] if memory else [])]), default=0),
+        written_bytes=max(
+            *(os.stat(path).st_size for path in [*written, *([memory] if memory else [])]),
+            *(disk.size_bytes for disk in spec.disks),
+            0,
+        ),
         kvm=qemu_program.kvm_device() if spec.accelerator == "kvm" else None,
         has_proc=image is not None,
         cgroups=(),
@@ -380,12 +436,45 @@ def _opened_state(directory: Path) -> int:
 
 def _publish(memory: Path, fresh: Path, directory: Path, key: str) -> None:
     try:
-        memory.rename(fresh / _MEMORY)
-        os.chown(fresh / _MEMORY, 0, 0)
-        (fresh / _KEY).write_text(key)
+        saved = _Saved(key=key, memory=stored(str(memory), str(fresh / _MEMORY)), state=digest_of(str(fresh / _STATE)))
+        (fresh / _SAVED).write_bytes(msgspec.json.encode(saved))
+        for path in (fresh / _STATE, fresh / _SAVED, fresh):
+            _flush(path)
         fresh.rename(directory)
     except OSError as error:
         raise MachineRefused(f"{directory} cannot be made: {error.strerror}") from error
+
+
+def _flush(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _sealed_image(snapshot: Path) -> _Image:
+    """Raises MachineRefused."""
+    try:
+        saved = msgspec.json.decode((snapshot / _SAVED).read_bytes(), type=_Saved)
+    except (OSError, msgspec.MsgspecError) as error:
+        raise MachineRefused(f"{snapshot} is no snapshot: {error}") from error
+    memory = sealed(str(snapshot / _MEMORY), saved.memory)
+    try:
+        return _Image(key=saved.key, memory=memory, state=sealed(str(snapshot / _STATE), saved.state))
+    except BaseException:
+        os.close(memory)
+        raise
+
+
+def _removed(snapshot: Path) -> None:
+    """Its name goes first: what is left of a removal is no snapshot."""
+    unfinished = snapshot.with_name(f"{snapshot.name}.new")
+    with suppress(FileNotFoundError):
+        shutil.rmtree(unfinished)
+    with suppress(FileNotFoundError):
+        snapshot.rename(unfinished)
+        shutil.rmtree(unfinished)
 
 
 def _sha256(path: str) -> str:

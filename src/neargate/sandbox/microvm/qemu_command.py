@@ -16,13 +16,14 @@ CONSOLE = "console"
 CONSOLE_BYTES = 65536
 TB_MIB = 128  # of translated code, emulated
 OVERHEAD_MIB = 64
+_LAYOUT = 1  # of the words below: to be counted up with every change of what a saved machine is made of
 _SERIAL = re.compile(r"[a-z0-9][a-z0-9-]{0,19}")
 _MAC = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}")
 _FILE_MIN = 16 << 20
 _SANDBOX = "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"
 
 
-def check(spec: MachineSpec) -> None:
+def check(spec: MachineSpec, *, is_restored: bool = False) -> None:
     """Raises MachineRefused."""
     disks = all_disks(spec)
     if not 1 <= spec.vcpus <= 64 or not 64 <= spec.memory_mib <= 1 << 20:
@@ -33,8 +34,8 @@ def check(spec: MachineSpec) -> None:
         raise MachineRefused("each disk needs a serial of its own, of 1 to 20 of a-z, 0-9 and -")
     if spec.mac is not None and not _MAC.fullmatch(spec.mac):
         raise MachineRefused(f"{spec.mac!r} is no MAC address")
-    if not all(disk.path for disk in disks) and not spec.for_snapshot:
-        raise MachineRefused("a disk without a file is for machines that are to be saved")
+    if not all(disk.path for disk in disks) and not (spec.for_snapshot or is_restored):
+        raise MachineRefused("a disk without a file is for machines that are saved")
 
 
 def all_disks(spec: MachineSpec) -> tuple[MachineDisk, ...]:
@@ -71,7 +72,7 @@ def _disk_words(number: int, disk: MachineDisk) -> list[str]:
     nothing = "file.driver=null-co,file.size=4096,file.read-zeroes=on"
     behind = f"file=/disks/{number}" if disk.path else nothing
     access = "readonly=on" if disk.read_only else "discard=unmap"
-    device = f"virtio-blk-device,drive=d{number},serial={disk.serial},werror=report,rerror=report"
+    device = f"virtio-blk-device,id=b{number},drive=d{number},serial={disk.serial},werror=report,rerror=report"
     return ["-drive", f"if=none,id=d{number},format=raw,{access},{behind}", "-device", device]
 
 
@@ -137,10 +138,10 @@ def plan(
     )
 
 
-def key(spec: MachineSpec, program: QemuProgram, tsc_khz: int, contents: tuple[str, ...]) -> str:
+def key(spec: MachineSpec, program: QemuProgram, host: str, tsc_khz: int, contents: tuple[str, ...]) -> str:
     """`contents`: digests of kernel, initramfs and tools. The rate counts to 10 MHz: it is measured, and jitters."""
     kinds = "".join("r" if disk.read_only else "w" for disk in all_disks(spec))
     rate = 0 if spec.accelerator == "kvm" else round(tsc_khz / 10_000)
     sizes = (spec.vcpus, spec.memory_mib, rate, kinds, spec.mac is not None)
-    told = (program.version, program.identity, spec.accelerator, sizes, contents)
+    told = (_LAYOUT, program.version, program.identity, host, spec.accelerator, sizes, contents)
     return sha256(repr(told).encode()).hexdigest()

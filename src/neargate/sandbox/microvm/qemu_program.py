@@ -81,6 +81,14 @@ def kvm_refusal() -> str | None:
     return None
 
 
+def processor() -> str:
+    """What a guest may see of the host's processor and kernel: a machine that was saved on others may not go on."""
+    told = Path("/proc/cpuinfo").read_text().split("\n\n")[0]
+    kept = ("vendor_id", "cpu family", "model", "stepping", "microcode", "flags")
+    lines = [line for line in told.splitlines() if line.partition(":")[0].strip() in kept]
+    return "\n".join([os.uname().release, *lines])
+
+
 def kvm_device() -> tuple[int, int]:
     """Major and minor number."""
     device = os.stat("/dev/kvm").st_rdev

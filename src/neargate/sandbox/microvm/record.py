@@ -25,13 +25,22 @@ class Phase(Enum):
     GONE = "gone"
 
 
+class Rung(Enum):
+    """Of the ladder of starts, the highest first: by which a machine came."""
+
+    WARM = "warm"
+    SNAPSHOT = "snapshot"
+    COLD = "cold"
+
+
 class Machine(Struct, frozen=True, kw_only=True):
-    """`reason`: why it is gone; a sentence for the task's owner. `is_emulated`: once it is up."""
+    """`reason`: why it is gone; a sentence for the task's owner. `is_emulated`, `rung`: once it is up."""
 
     task_id: str
     phase: Phase = Phase.PREPARING
     is_emulated: bool = False
     reason: str | None = None
+    rung: Rung | None = None
 
 
 class Given(Struct, frozen=True, kw_only=True):

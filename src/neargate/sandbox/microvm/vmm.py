@@ -37,13 +37,16 @@ class MachineStuck(VmmError):
 class MachineDisk(Struct, frozen=True, kw_only=True):
     """A file as a block device; the guest knows it by its serial.
 
+    `size_bytes`: of a place without a disk that may be written: how large the one is that is meant for it.
+
     `path`: absolute, no symbolic link, of the host. A read-only one is read by a user without rights (mode o+r; keep
     it in a directory that others cannot enter). A writable one becomes the property of the machine's own user.
     """
 
     serial: str  # 1 to 20 of [a-z0-9-]: virtio-blk has no more bytes
-    path: str
+    path: str  # empty: a place without a disk, in a machine that is saved or goes on from a saved one
     read_only: bool
+    size_bytes: int = 0
 
 
 class MachineSpec(Struct, frozen=True, kw_only=True):
@@ -133,15 +136,26 @@ class Vmm(Protocol):
         and addresses are that one's until the guest is told. Raises MachineRefused also where `snapshot_key` differs.
         """
 
+    async def assign(self, machine_id: str, spec: MachineSpec) -> None:
+        """Give a paused machine that went on from a snapshot to a task: from now on it is `spec.machine_id`, with its
+        disks, in its cgroup and its directory, and its processors run. `spec` is else as it was restored with.
+
+        Where this is cut short or raises (MachineGone, MachineRefused, MachineStuck) it is one of the two, and to be
+        destroyed by both names.
+        """
+
     async def snapshot_key(self, spec: MachineSpec) -> str:
         """Hex digest of all that a machine must have in common with the one that was saved: the monitor's version,
         accelerator, processor, memory, kernel, initramfs, tools (what they hold), counter rate, number of devices.
         """
 
     async def snapshot(self, machine_id: str, directory: str) -> None:
-        """Save it to `directory` (made here, appears whole or not at all; of the file system of the machine's own
-        directory). The machine is stopped for good by that: it can only be destroyed. Of one with `for_snapshot`.
+        """Save it to `directory` (made here, appears whole or not at all: until then it is `directory`.new). The
+        machine is stopped for good by that: it can only be destroyed. Of one with `for_snapshot`.
         """
+
+    async def discard(self, snapshot: str) -> None:
+        """Remove a saved machine, or what was made of one. Those that go on from it are not touched."""
 
     async def pause(self, machine_id: str) -> None:
         """Its processors stand still."""

@@ -180,6 +180,26 @@ class NetworkSuite(ABC):
 
         self.play(story)
 
+    def test_a_tap_that_led_nowhere_becomes_a_tasks_and_goes_with_it(self) -> None:
+        async def story(network: HostNetwork) -> None:
+            await network.apply_vpc(suite_plan(1))
+            await network.attach_eni(TASK, suite_eni(10))
+            with _machine_of(await network.open_tap(TASK)):
+                pass  # of a machine that did not come up
+            spare, other = await network.open_spare_tap(), await network.open_spare_tap()
+            try:
+                given = await network.open_tap(TASK, spare)
+                assert (given.descriptor, given.mac) == (None, suite_eni(10).mac)
+                assert (await network.open_tap(TASK)).descriptor is None, "the machine that was given it keeps it"
+            finally:
+                os.close(spare)
+                os.close(other)  # it ends with that
+            with _machine_of(await network.open_tap(TASK)):
+                pass
+            await network.detach_eni(TASK)
+
+        self.play(story)
+
     def test_a_task_is_detached_while_its_machine_lives(self) -> None:
         async def story(network: HostNetwork) -> None:
             await network.apply_vpc(suite_plan(1))
