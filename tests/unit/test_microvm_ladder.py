@@ -349,5 +349,6 @@ def test_a_stream_of_starts_that_does_not_end_keeps_no_machine_from_being_made(p
             rungs.append((await started(pooled, engine, f"stream-{number}"))[1])
             await pooled.world.sleep(0.5)
         assert rungs[0] is Rung.WARM and Rung.WARM in rungs[20:]
+        await has_waiting(pooled, 3)
 
     pooled.run(story)

@@ -269,6 +269,7 @@ class Knobs(Struct, frozen=True, kw_only=True):
     # Machines of tasks.
     microvm_hello_s: float = 60.0  # from a machine's start to its guest's first word; emulated ones take seconds
     microvm_hello_kvm_s: float = 15.0  # not emulated; then it is taken for a KVM that boots nothing
+    microvm_hello_again_s: float = 0.1  # a hello without an answer is said once more, then after twice that, and so on
     microvm_restored_hello_s: float = 15.0  # of one that goes on from a saved one; then it is taken for broken
     microvm_snapshot_rest_s: float = 1.0  # after a task came by its machine, before one is made for others
     microvm_snapshots_max: int = 4  # sizes that are kept saved: about 100 MiB of disk and of memory each

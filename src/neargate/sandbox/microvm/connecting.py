@@ -36,5 +36,10 @@ def spare_connector(world: World, knobs: Knobs, machines: str) -> Callable[[str,
 
 
 async def _connected(world: World, knobs: Knobs, directory: str, numbers: StreamNumbers) -> Guest:
-    limits = Limits(hello_s=knobs.microvm_hello_s, answer_s=knobs.microvm_answer_s)
+    limits = Limits(
+        hello_s=knobs.microvm_hello_s,
+        # A guest that just goes on may lose what is said before it has heard that somebody is there.
+        hello_again_s=knobs.microvm_hello_again_s,
+        answer_s=knobs.microvm_answer_s,
+    )
     return await Guest.connect(world, directory=directory, name=AGENT_SOCKET, numbers=numbers, limits=limits)
