@@ -94,8 +94,12 @@ class FakeGuest:
     async def stop(self) -> None:
         """The machine is gone."""
         assert self._server is not None
-        self._server.close()
         self._is_stopped = True
+        # Python 3.11 forgets, and never closes, what it accepted just before its server is closed.
+        for listener in self._server.sockets:
+            asyncio.get_running_loop().remove_reader(listener.fileno())
+        await asyncio.sleep(0)
+        self._server.close()
         for process in self.processes.values():
             process.kill()
         self._end_connections()
