@@ -76,7 +76,9 @@ def test_an_answer_is_its_questions_and_a_refusal_has_the_monitors_words() -> No
     play(story)
 
 
-@pytest.mark.parametrize("said", [b"", b"hello\n", b"{}\n", b"[]\n", b'{"QMP":\n', b"\xff\n"])
+@pytest.mark.parametrize("said", [b"", b"hello\n", b"{}\n", b"[]\n", b'{"QMP":\n', b"\xff\n",
+                                  b'{"QMP":{},"event":"\xff"}\n', b'{"x":' + b"[" * 60_000 + b"\n"],
+                         ids=range(8))  # fmt: skip
 def test_who_does_not_greet_is_not_spoken_to(said: bytes) -> None:
     async def story(qmp: Qmp, monitor: Monitor) -> None:
         await monitor.say(said)

@@ -18,6 +18,7 @@ _LINE_MAX = 256 * 1024  # an answer with the whole console is a third of it
 _EVENT_PAUSE_S = 0.01
 _SAID_MAX = 300
 _NOTHING = Raw()
+NONSENSE = (msgspec.MsgspecError, RecursionError, ValueError)  # what reading a stranger's JSON may raise
 
 
 class QmpEvent(Struct, frozen=True, kw_only=True):
@@ -64,7 +65,7 @@ class Qmp:
             line = await within(timeout_s, self._line())
             if not bytes(line.greeting):
                 raise OSError("it says something else")
-        except (TimeoutError, OSError, msgspec.MsgspecError) as error:
+        except (TimeoutError, OSError, *NONSENSE) as error:
             self.close()
             raise MachineStuck(f"the monitor does not greet: {error or 'time-out'}") from None
         self._reader = self._world.spawn(self._read(), "qmp")
@@ -134,7 +135,7 @@ class Qmp:
                         answered.set_result(line)
                 else:
                     await self._world.sleep(_EVENT_PAUSE_S)
-        except (OSError, msgspec.MsgspecError, RecursionError, ValueError):
+        except (OSError, *NONSENSE):
             pass  # it ended, or broke the protocol: who uses it sees that it is over
         finally:
             self.close()
