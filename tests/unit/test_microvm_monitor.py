@@ -126,6 +126,28 @@ def test_an_answer_to_another_question_is_none() -> None:
     play(story)
 
 
+def test_answers_that_nobody_waits_for_leave_the_loop_to_others() -> None:
+    async def story(qmp: Qmp, monitor: Monitor) -> None:
+        await opened(qmp, monitor)
+        asked = asyncio.ensure_future(qmp.ask("query-status", timeout_s=WAIT_S))
+        await monitor.hear()
+        turns = 0
+
+        async def others() -> None:
+            nonlocal turns
+            while not asked.done():
+                turns += 1
+                await asyncio.sleep(0)
+
+        beside = asyncio.ensure_future(others())
+        await monitor.say(b"{}\n" * 20, b'{"return":{},"id":2}\n')
+        await asked
+        await beside
+        assert turns > 20
+
+    play(story)
+
+
 def test_of_events_without_end_few_are_kept_and_the_answer_is_found_among_them() -> None:
     async def story(qmp: Qmp, monitor: Monitor) -> None:
         await opened(qmp, monitor)
