@@ -14,16 +14,21 @@ from neargate.world import OsWorld, within
 WAIT_S = 20.0
 
 
+def ended_by(number: int) -> int:
+    """A child of ours that was not collected yet."""
+    pid = os.posix_spawn("/bin/sleep", ["sleep", "100"], {}, setsigdef=[number])
+    os.kill(pid, number)
+    os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+    return pid
+
+
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGRTMIN + 1], ids=["named", "nameless"])
 def test_the_end_by_any_signal_is_told(tmp_path: Path, number: int) -> None:
     """Who got into a monitor chooses by which it ends."""
 
     async def story() -> MachineEnd:
         machines = Machines(OsWorld(), tmp_path, tmp_path)
-        pid = os.posix_spawn("/bin/sleep", ["sleep", "100"], {}, setsigdef=[number])
-        os.kill(pid, number)
-        os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
-        machines._gone(MachineRecord(machine_id="m-1", cgroup_path="/m-1", uid=1, pid=pid))
+        machines._gone(MachineRecord(machine_id="m-1", cgroup_path="/m-1", uid=1, pid=ended_by(number)))
         return await within(WAIT_S, anext(aiter(machines.ended())))
 
     end = asyncio.run(story())
