@@ -206,6 +206,10 @@ class MicroVmSandbox:
         if not container.is_in_guest:  # a pause container that is only noted as started
             await container.end(128 + signal)
             return
+        if signal == signals.SIGKILL and container.outlives_kill():
+            # Who owns the guest's kernel decides what dies in it; the machine itself is the host's.
+            await machine.end("a container of the task did not end when it was killed")
+            return
         guest = machine.connected()
         if signal == signals.SIGKILL:
             await _told(runtime.kill_all(guest, container.group))

@@ -29,6 +29,7 @@ _HOST_ATTEMPTS = 20
 _PAUSE_S = 0.1
 _RECONNECT_S = 0.5
 _TOLD_S = 1.0
+_UNREACHED_S = 300.0  # a machine that cannot be asked cannot be stopped either
 _ENTROPY_BYTES = 64
 
 
@@ -217,9 +218,13 @@ class TaskMachine:
             await self.reconnect()
 
     async def reconnect(self) -> None:
-        """Until its guest answers or the machine is gone."""
+        """Until its guest answers or the machine is gone. One that stays away is ended."""
+        deadline = self._parts.world.monotonic() + _UNREACHED_S
         while not self._is_let_go and self.record.phase is Phase.READY:
             if await self.connect_once():
+                return
+            if self._parts.world.monotonic() >= deadline:
+                await self.end("the virtual machine of the task could not be reached")
                 return
             await self._parts.world.sleep(_RECONNECT_S)
 
@@ -262,6 +267,10 @@ class TaskMachine:
 
     async def end(self, reason: str) -> None:
         """By the host's will."""
+        guest = self.guest
+        self._let_guest_go()  # who follows it would find the end without the reason
+        if guest is not None:
+            await guest.close()
         await self._destroy()
         await self.gone(reason)
 

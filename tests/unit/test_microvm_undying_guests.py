@@ -1,0 +1,112 @@
+"""What a guest cannot keep: its machine, by letting nothing of it end. Who owns its kernel answers as he likes."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from neargate.interfaces.sandbox import ContainerConfig, EngineUnavailable
+from neargate.sandbox.microvm.engine import MicroVmSandbox
+from neargate.testing.fake_guest_processes import FakeProcess
+from neargate.testing.microvm_rig import MicroVmRig
+from neargate.world import within
+
+LONG = ("long",)
+LOOK_S = 5.0
+BOUND_S = 900.0
+
+
+async def long(process: FakeProcess) -> int:
+    await asyncio.Event().wait()
+    return 0
+
+
+@pytest.fixture
+def rig(tmp_path: Path) -> MicroVmRig:
+    made = MicroVmRig(tmp_path, {LONG: long})
+    made.images.add("r/a:1")
+    return made
+
+
+async def running(rig: MicroVmRig, engine: MicroVmSandbox, *names: str) -> list[ContainerConfig]:
+    configs = [rig.config(rig.images.known["r/a:1"], name, *LONG, task_id="task-1") for name in names]
+    for config in configs:
+        await engine.create_container(config)
+    for config in configs:
+        await engine.start_container(config.runtime_id)
+    return configs
+
+
+async def gone_on_with(rig: MicroVmRig, call: Callable[[], Awaitable[object]], *, until: Callable[[], bool]) -> None:
+    """As an agent does it: whatever does not answer is asked again."""
+    for _ in range(int(BOUND_S / LOOK_S)):
+        try:
+            await within(BOUND_S, call())
+            if until():
+                return
+        except EngineUnavailable:
+            pass
+        await rig.world.sleep(LOOK_S)
+    raise AssertionError("it does not end")
+
+
+def test_a_container_that_a_guest_does_not_kill_ends_with_its_machine(rig: MicroVmRig) -> None:
+    async def story(engine: MicroVmSandbox) -> None:
+        first, second = await running(rig, engine, "a", "b")
+        rig.vmm.guest("task-1")._kill = lambda group: None  # type: ignore[method-assign]
+        await gone_on_with(
+            rig, lambda: engine.kill_container(first.runtime_id, 9), until=lambda: rig.vmm.machines == {}
+        )
+        for config in (first, second):
+            state = await engine.get_container(config.runtime_id)
+            assert state is not None and state.status == "stopped" and state.exit_code == 137
+            assert state.reason is not None and "did not end when it was killed" in state.reason
+
+    rig.run(story)
+
+
+def test_a_container_that_ends_when_it_is_killed_leaves_its_machine_alone(rig: MicroVmRig) -> None:
+    async def story(engine: MicroVmSandbox) -> None:
+        first, second = await running(rig, engine, "a", "b")
+        await engine.kill_container(first.runtime_id, 9)
+        await rig.world.sleep(BOUND_S)
+        await engine.kill_container(first.runtime_id, 9)
+        state = await engine.get_container(second.runtime_id)
+        assert state is not None and state.status == "running"
+
+    rig.run(story)
+
+
+def test_a_runtime_that_does_not_end_is_not_waited_for(rig: MicroVmRig) -> None:
+    async def story(engine: MicroVmSandbox) -> None:
+        first, second = await running(rig, engine, "a", "b")
+
+        async def hang(process: FakeProcess, words: list[str], log: str) -> int:
+            await asyncio.Event().wait()
+            return 0
+
+        rig.vmm.guest("task-1").programs._delete = hang  # type: ignore[attr-defined]
+        for config in (first, second):
+            delete = partial(engine.delete_container, config.runtime_id)
+            await gone_on_with(rig, delete, until=lambda: True)
+        assert rig.vmm.machines == {}
+        assert await engine.list_containers() == []
+
+    rig.run(story)
+
+
+def test_a_machine_that_nobody_can_reach_is_ended(rig: MicroVmRig) -> None:
+    async def story(engine: MicroVmSandbox) -> None:
+        (config,) = await running(rig, engine, "a")
+        (rig.base / "machines" / "task-1" / "agent.sock").unlink()
+        rig.vmm.guest("task-1").cut()
+        await gone_on_with(
+            rig, lambda: engine.kill_container(config.runtime_id, 15), until=lambda: rig.vmm.machines == {}
+        )
+        state = await engine.get_container(config.runtime_id)
+        assert state is not None and state.status == "stopped"
+        assert state.reason is not None and "could not be reached" in state.reason
+
+    rig.run(story)
