@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from neargate.interfaces.sandbox import ContainerConfig, EngineUnavailable
+from neargate.interfaces.sandbox import ContainerConfig, EngineUnavailable, SandboxError
 from neargate.sandbox.microvm.engine import MicroVmSandbox
+from neargate.sandbox.microvm.record import Blueprint
 from neargate.testing.fake_guest_processes import FakeProcess
-from neargate.testing.microvm_rig import MicroVmRig
+from neargate.testing.microvm_rig import FakeCreation, MicroVmRig
 from neargate.world import within
 
 LONG = ("long",)
@@ -108,5 +109,36 @@ def test_a_machine_that_nobody_can_reach_is_ended(rig: MicroVmRig) -> None:
         state = await engine.get_container(config.runtime_id)
         assert state is not None and state.status == "stopped"
         assert state.reason is not None and "could not be reached" in state.reason
+
+    rig.run(story)
+
+
+def test_a_machine_whose_containers_nobody_knows_is_ended_by_the_next_agent(rig: MicroVmRig) -> None:
+    async def story(engine: MicroVmSandbox) -> None:
+        await running(rig, engine, "a")
+        await engine.close()
+        for blueprint in (rig.base / "records").rglob("*.blueprint"):
+            blueprint.write_bytes(b"of another release")
+        after = rig.agent()
+        await after.start()
+        assert rig.vmm.machines == {} and list((rig.base / "records").iterdir()) == []
+        await after.close()
+
+    rig.run(story)
+
+
+def test_a_task_without_any_container_leaves_nothing(rig: MicroVmRig, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(self: FakeCreation, config: ContainerConfig) -> Blueprint:
+        raise SandboxError("no users matching")
+
+    async def story(engine: MicroVmSandbox) -> None:
+        config = rig.config(rig.images.known["r/a:1"], "a", *LONG, task_id="task-1")
+        with monkeypatch.context() as patched:
+            patched.setattr(FakeCreation, "container", refuse)
+            results = await asyncio.gather(*(engine.create_container(config) for _ in range(3)), return_exceptions=True)
+        assert [type(result) for result in results] == [SandboxError] * 3
+        assert engine._machines == {} and list((rig.base / "records").iterdir()) == []
+        await running(rig, engine, "b")
+        assert [state.status for state in await engine.list_containers()] == ["running"]
 
     rig.run(story)

@@ -9,6 +9,7 @@ that does not answer raises EngineUnavailable and changes nothing that a repeat 
 import asyncio
 import signal as signals
 from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
 from msgspec.structs import replace
@@ -87,6 +88,7 @@ class MicroVmSandbox:
             raise EngineUnavailable(str(error)) from None
         for record, containers in await self._world.offload(LANE, self._parts.records.load):
             self._adopt(record, containers)
+        await self._end_strangers()
         self._listener = self._world.spawn(self._listen(), "microvm-ends")
         self._is_loaded = True
         await self._connect_all()
@@ -96,6 +98,15 @@ class MicroVmSandbox:
         for blueprint, run in containers:
             machine.containers[blueprint.runtime_id] = Contained(self._parts, blueprint, run)
         self._machines[record.task_id] = machine
+
+    async def _end_strangers(self) -> None:
+        """Machines of which no container is known, as after an older release's records: nobody would ever end them."""
+        for machine in [machine for machine in self._machines.values() if not machine.containers]:
+            try:
+                await machine.remove()
+                del self._machines[machine.task_id]
+            except EngineUnavailable as error:
+                self._parts.note(str(error))
 
     async def _connect_all(self) -> None:
         """Those that answer within a bound; the others are `unknown` until they do, or are gone."""
@@ -143,8 +154,7 @@ class MicroVmSandbox:
     # -- a container's life
 
     async def create_container(self, config: ContainerConfig) -> None:
-        machine = self._machine(config.task_id)
-        async with machine.lock:
+        async with self._preparing(config.task_id) as machine:
             if config.runtime_id in machine.containers:
                 return
             self._check_preparing(machine)
@@ -157,13 +167,32 @@ class MicroVmSandbox:
             await self._add(machine, blueprint)
 
     async def create_pause(self, config: PauseConfig) -> None:
-        machine = self._machine(config.task_id)
-        async with machine.lock:
+        async with self._preparing(config.task_id) as machine:
             if config.runtime_id in machine.containers:
                 return
             self._check_preparing(machine)
             await self._blocking(self._parts.records.save_machine, machine.record)
             await self._add(machine, await self._blocking(self._parts.creation.pause, config))
+
+    @asynccontextmanager
+    async def _preparing(self, task_id: str) -> AsyncIterator[TaskMachine]:
+        """The task's machine under its lock. One that is without containers then is forgotten."""
+        machine = self._machine(task_id)
+        await machine.lock.acquire()
+        while self._machines.get(task_id) is not machine:  # who had the lock before has forgotten it
+            machine.lock.release()
+            machine = self._machine(task_id)
+            await machine.lock.acquire()
+        try:
+            yield machine
+        finally:
+            try:
+                if not machine.containers:
+                    await self._world.offload(LANE, self._parts.records.forget_machine, task_id)
+            finally:
+                if not machine.containers:
+                    del self._machines[task_id]
+                machine.lock.release()
 
     def _check_preparing(self, machine: TaskMachine) -> None:
         if not machine.is_preparing:
