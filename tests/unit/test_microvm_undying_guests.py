@@ -1,6 +1,7 @@
 """What a guest cannot keep: its machine, by letting nothing of it end. Who owns its kernel answers as he likes."""
 
 import asyncio
+import errno
 from collections.abc import Awaitable, Callable
 from functools import partial
 from pathlib import Path
@@ -8,8 +9,10 @@ from pathlib import Path
 import pytest
 
 from neargate.interfaces.sandbox import ContainerConfig, EngineUnavailable, SandboxError
+from neargate.sandbox.microvm import runtime
 from neargate.sandbox.microvm.engine import MicroVmSandbox
 from neargate.sandbox.microvm.record import Blueprint
+from neargate.testing.fake_guest import FILE, FakeFile
 from neargate.testing.fake_guest_processes import FakeProcess
 from neargate.testing.microvm_rig import FakeCreation, MicroVmRig
 from neargate.world import within
@@ -140,5 +143,40 @@ def test_a_task_without_any_container_leaves_nothing(rig: MicroVmRig, monkeypatc
         assert engine._machines == {} and list((rig.base / "records").iterdir()) == []
         await running(rig, engine, "b")
         assert [state.status for state in await engine.list_containers()] == ["running"]
+
+    rig.run(story)
+
+
+def test_the_end_of_a_terminal_is_told_though_the_guest_ends_nothing_that_it_left(rig: MicroVmRig) -> None:
+    async def story(engine: MicroVmSandbox) -> None:
+        (config,) = await running(rig, engine, "a")
+        terminal = await engine.open_terminal(config.runtime_id, "session", ("sh",))
+        guest = rig.vmm.guest("task-1")
+        guest.executions.clear()  # type: ignore[attr-defined]  # whose state is the guest's word from here on
+        events = "/sys/fs/cgroup/task/a/neargate-exec-0/cgroup.events"
+        guest.files[events] = FakeFile(b"populated 1\n", 0o444, 0, 0)
+        guest.refusals[FILE] = errno.ENOSPC
+        await terminal.write(b"exit 3\n")
+        assert await within(BOUND_S, terminal.wait()) == 3
+        await terminal.close()
+
+    rig.run(story)
+
+
+def test_what_a_guest_says_of_a_failure_is_printable(rig: MicroVmRig) -> None:
+    async def story(engine: MicroVmSandbox) -> None:
+        (config,) = await running(rig, engine, "a")
+        blueprint = engine._machines["task-1"].containers[config.runtime_id].blueprint
+        guest = rig.vmm.guest("task-1")
+
+        async def fail(process: FakeProcess, words: list[str], log: str) -> int:
+            guest.files[log].content += b'{"msg": "no\\u001b[2J\\u0000\\u202e such\\nthing"}\n'
+            return 1
+
+        guest.programs._create = fail  # type: ignore[attr-defined]
+        running_guest = engine._machines["task-1"].connected()
+        with pytest.raises(runtime.RuntimeFailed) as failed:
+            await runtime.create(running_guest, blueprint, await running_guest.number())
+        assert failed.value.said == "no [2J   such thing"
 
     rig.run(story)

@@ -33,11 +33,11 @@ T = TypeVar("T")
 
 
 class RuntimeFailed(Exception):
-    """`said`: the runtime's own sentence."""
+    """`said`: the runtime's own sentence, as the guest gives it away: printable, in one line."""
 
     def __init__(self, said: str) -> None:
-        super().__init__(said)
-        self.said = said
+        self.said = "".join(character if character.isprintable() else " " for character in said)
+        super().__init__(self.said)
 
 
 class _Line(Struct):
