@@ -7,11 +7,12 @@ that ended, or whose guest broke the rules, ends all its containers, once, with 
 
 import asyncio
 import os
-from typing import Any
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
 
 from msgspec.structs import replace
 
-from ...interfaces.hostnet import HostError
+from ...interfaces.hostnet import GuestInterface, HostError
 from ...interfaces.sandbox import EngineUnavailable
 from ..sentences import cannot_start
 from . import places, runtime
@@ -31,6 +32,7 @@ _RECONNECT_S = 0.5
 _TOLD_S = 1.0
 _UNREACHED_S = 300.0  # a machine that cannot be asked cannot be stopped either
 _ENTROPY_BYTES = 64
+T = TypeVar("T")
 
 
 class NoHello(Exception):
@@ -118,12 +120,12 @@ class TaskMachine:
         images = images_of(blueprints)
         paths = [await parts.images.disk(image) for image in images]
         disk = await self._host(lambda: parts.disks.hand_over(self.task_id))
-        interface = await self._host(lambda: parts.network.open_tap(self.task_id))
+        interface, tap = await self._host(self._tap)
         try:
             spec = spec_of(parts, self.task_id, blueprints, disk, paths, interface.mac, accelerator)
-            await parts.vmm.create(spec, interface.descriptor)
+            await parts.vmm.create(spec, tap)
         finally:
-            os.close(interface.descriptor)
+            os.close(tap)
         guest = await self._hello(accelerator)
         try:
             await guest.entropy(parts.world.random.randbytes(_ENTROPY_BYTES))
@@ -135,7 +137,14 @@ class TaskMachine:
             raise
         return guest
 
-    async def _host(self, call: Any) -> Any:
+    async def _tap(self) -> tuple[GuestInterface, int]:
+        """Raises HostError, also while somebody has it open."""
+        interface = await self._parts.network.open_tap(self.task_id)
+        if interface.descriptor is None:
+            raise HostError(f"the tap of task {self.task_id} is still in use")
+        return interface, interface.descriptor
+
+    async def _host(self, call: Callable[[], Awaitable[T]]) -> T:
         """What the host has of the task may be busy for a moment: an unmount, the tap of a machine that just ended."""
         for _ in range(_HOST_ATTEMPTS - 1):
             try:
