@@ -152,7 +152,7 @@ def test_the_end_of_a_terminal_is_told_though_the_guest_ends_nothing_that_it_lef
         (config,) = await running(rig, engine, "a")
         terminal = await engine.open_terminal(config.runtime_id, "session", ("sh",))
         guest = rig.vmm.guest("task-1")
-        guest.executions.clear()  # type: ignore[attr-defined]  # whose state is the guest's word from here on
+        guest.executions.clear()  # whose state is the guest's word from here on
         events = "/sys/fs/cgroup/task/a/neargate-exec-0/cgroup.events"
         guest.files[events] = FakeFile(b"populated 1\n", 0o444, 0, 0)
         guest.refusals[FILE] = errno.ENOSPC
