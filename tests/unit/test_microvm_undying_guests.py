@@ -147,6 +147,20 @@ def test_a_task_without_any_container_leaves_nothing(rig: MicroVmRig, monkeypatc
     rig.run(story)
 
 
+def test_a_monitor_may_end_in_the_moment_in_which_its_guest_is_waited_for_no_longer(rig: MicroVmRig) -> None:
+    async def story(engine: MicroVmSandbox) -> None:
+        machine = engine._machine("task-1")
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0) as machine._patience:
+                try:
+                    await asyncio.Event().wait()
+                except asyncio.CancelledError:
+                    await machine.gone("its monitor ended")  # while what waited is cleaned up
+                    raise
+
+    rig.run(story)
+
+
 def test_the_end_of_a_terminal_is_told_though_the_guest_ends_nothing_that_it_left(rig: MicroVmRig) -> None:
     async def story(engine: MicroVmSandbox) -> None:
         (config,) = await running(rig, engine, "a")

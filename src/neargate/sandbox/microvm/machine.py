@@ -287,7 +287,7 @@ class TaskMachine:
         """It is no more, by whatever; may be told more than once."""
         if self.record.phase is not Phase.READY:
             self._died.set()
-            if self._patience is not None:
+            if self._patience is not None and not self._patience.expired():
                 self._patience.reschedule(0)  # a monitor that stands still keeps the connection
             return
         self.record = replace(self.record, phase=Phase.GONE, reason=f"InternalError: {reason}")
