@@ -11,6 +11,7 @@ import pytest
 from neargate.interfaces.sandbox import ContainerConfig, EngineUnavailable, SandboxError
 from neargate.sandbox.microvm import runtime
 from neargate.sandbox.microvm.engine import MicroVmSandbox
+from neargate.sandbox.microvm.machine import TaskMachine
 from neargate.sandbox.microvm.record import Blueprint
 from neargate.testing.fake_guest import FILE, FakeFile
 from neargate.testing.fake_guest_processes import FakeProcess
@@ -148,15 +149,17 @@ def test_a_task_without_any_container_leaves_nothing(rig: MicroVmRig, monkeypatc
 
 
 def test_a_monitor_may_end_in_the_moment_in_which_its_guest_is_waited_for_no_longer(rig: MicroVmRig) -> None:
+    async def waited(machine: TaskMachine) -> None:
+        async with asyncio.timeout(0) as machine._patience:
+            try:
+                await asyncio.Event().wait()
+            except asyncio.CancelledError:
+                await machine.gone("its monitor ended")  # while what waited is cleaned up
+                raise
+
     async def story(engine: MicroVmSandbox) -> None:
-        machine = engine._machine("task-1")
         with pytest.raises(TimeoutError):
-            async with asyncio.timeout(0) as machine._patience:
-                try:
-                    await asyncio.Event().wait()
-                except asyncio.CancelledError:
-                    await machine.gone("its monitor ended")  # while what waited is cleaned up
-                    raise
+            await waited(engine._machine("task-1"))
 
     rig.run(story)
 
