@@ -294,7 +294,7 @@ class TaskMachine:
         await self._save()
         self._parts.note(f"task {self.task_id}: {reason}")
         self._let_guest_go()
-        for container in self.containers.values():
+        for container in list(self.containers.values()):  # one may be deleted meanwhile
             container.let_go()
             container.give_output_up()
             if container.run.status == "running":
