@@ -11,6 +11,7 @@ import pytest
 from neargate.interfaces.sandbox import ContainerConfig, EngineUnavailable, SandboxError
 from neargate.sandbox.microvm import runtime
 from neargate.sandbox.microvm.engine import MicroVmSandbox
+from neargate.sandbox.microvm.guest import Guest
 from neargate.sandbox.microvm.machine import TaskMachine
 from neargate.sandbox.microvm.record import Blueprint
 from neargate.testing.fake_guest import FILE, FakeFile
@@ -144,6 +145,24 @@ def test_a_task_without_any_container_leaves_nothing(rig: MicroVmRig, monkeypatc
         assert engine._machines == {} and list((rig.base / "records").iterdir()) == []
         await running(rig, engine, "b")
         assert [state.status for state in await engine.list_containers()] == ["running"]
+
+    rig.run(story)
+
+
+def test_a_guest_that_is_slow_to_say_what_is_left_is_not_waited_for(
+    rig: MicroVmRig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def slow(guest: Guest, group: str) -> bool:
+        await rig.world.sleep(50)
+        return True
+
+    async def story(engine: MicroVmSandbox) -> None:
+        (config,) = await running(rig, engine, "a")
+        monkeypatch.setattr(runtime, "kill_execution", slow)
+        rig.vmm.guest("task-1").cut()
+        await rig.world.sleep(1)
+        await gone_on_with(rig, lambda: engine.delete_container(config.runtime_id), until=lambda: True)
+        assert rig.vmm.machines == {}
 
     rig.run(story)
 

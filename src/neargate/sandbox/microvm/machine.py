@@ -14,6 +14,7 @@ from msgspec.structs import replace
 
 from ...interfaces.hostnet import GuestInterface, HostError
 from ...interfaces.sandbox import EngineUnavailable
+from ...world import within
 from ..sentences import cannot_start
 from . import places, runtime
 from .boot import size_of, spec_of
@@ -253,14 +254,18 @@ class TaskMachine:
             return False
         async with self.lock:
             try:
-                for container in self.containers.values():
-                    await container.adopt(guest)
-                    await self._end_executions(guest, container)
-            except (GuestGone, GuestRefused, runtime.RuntimeFailed):
+                await within(_UNREACHED_S, self._take_over(guest))
+            except (GuestGone, GuestRefused, runtime.RuntimeFailed, TimeoutError):
                 await guest.close()
                 return False
             self._hold(guest)
         return True
+
+    async def _take_over(self, guest: Guest) -> None:
+        """Each answer has a bound; so many have none together."""
+        for container in self.containers.values():
+            await container.adopt(guest)
+            await self._end_executions(guest, container)
 
     async def _end_executions(self, guest: Guest, container: Contained) -> None:
         """Commands and terminals of an agent that was killed: the guest ended the runtime's end of them only."""
