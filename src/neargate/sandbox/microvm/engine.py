@@ -125,7 +125,7 @@ class MicroVmSandbox:
     async def close(self) -> None:
         if self._listener is not None:
             self._listener.cancel()
-        for machine in self._machines.values():
+        for machine in list(self._machines.values()):
             await machine.close()
         if self._is_loaded:
             await self._parts.vmm.close()
