@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from neargate.interfaces.hostnet import TaskLimits
+from neargate.interfaces.hostnet import GuestInterface, TaskLimits
 from neargate.interfaces.sandbox import (
     BindMount,
     ContainerConfig,
@@ -423,6 +423,22 @@ def test_a_disk_that_is_busy_for_a_moment_is_waited_for(rig: MicroVmRig) -> None
         config = await made(rig, engine, "a", *LONG)
         await engine.start_container(config.runtime_id)
         assert rig.host.given == ["task-1"]
+
+    rig.run(story)
+
+
+def test_a_tap_that_its_last_machine_still_has_is_waited_for(rig: MicroVmRig, monkeypatch: pytest.MonkeyPatch) -> None:
+    taken = [GuestInterface(descriptor=None, mac="02:00:00:00:00:01", messages=())] * 2
+    free = rig.host.open_tap
+
+    async def open_tap(task_id: str) -> GuestInterface:
+        return taken.pop() if taken else await free(task_id)
+
+    async def story(engine: MicroVmSandbox) -> None:
+        monkeypatch.setattr(rig.host, "open_tap", open_tap)
+        config = await made(rig, engine, "a", *LONG)
+        await engine.start_container(config.runtime_id)
+        assert (await status(engine, config)).status == "running" and not taken
 
     rig.run(story)
 

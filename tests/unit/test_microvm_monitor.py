@@ -76,7 +76,9 @@ def test_an_answer_is_its_questions_and_a_refusal_has_the_monitors_words() -> No
     play(story)
 
 
-@pytest.mark.parametrize("said", [b"", b"hello\n", b"{}\n", b"[]\n", b'{"QMP":\n', b"\xff\n"])
+@pytest.mark.parametrize("said", [b"", b"hello\n", b"{}\n", b"[]\n", b'{"QMP":\n', b"\xff\n",
+                                  b'{"QMP":{},"event":"\xff"}\n', b'{"x":' + b"[" * 60_000 + b"\n"],
+                         ids=range(8))  # fmt: skip
 def test_who_does_not_greet_is_not_spoken_to(said: bytes) -> None:
     async def story(qmp: Qmp, monitor: Monitor) -> None:
         await monitor.say(said)
@@ -120,6 +122,28 @@ def test_an_answer_to_another_question_is_none() -> None:
         await monitor.say(b'{"return":{},"id":1}\n{"return":{},"id":"2"}\n{"return":{},"id":3}\n')
         with pytest.raises(MachineStuck, match="does not answer query-status"):
             await qmp.ask("query-status", timeout_s=QUICK_S)
+
+    play(story)
+
+
+def test_answers_that_nobody_waits_for_leave_the_loop_to_others() -> None:
+    async def story(qmp: Qmp, monitor: Monitor) -> None:
+        await opened(qmp, monitor)
+        asked = asyncio.ensure_future(qmp.ask("query-status", timeout_s=WAIT_S))
+        await monitor.hear()
+        turns = 0
+
+        async def others() -> None:
+            nonlocal turns
+            while not asked.done():
+                turns += 1
+                await asyncio.sleep(0)
+
+        beside = asyncio.ensure_future(others())
+        await monitor.say(b"{}\n" * 20, b'{"return":{},"id":2}\n')
+        await asked
+        await beside
+        assert turns > 20
 
     play(story)
 

@@ -247,3 +247,10 @@ def test_an_engine_whose_kernel_is_the_hosts_refuses_it() -> None:
     create: Callable[..., Any] = ContainerdSandbox.create_container
     with pytest.raises(SandboxError, match="CannotCreateContainerError: it asks for what only a kernel"):
         asyncio.run(create(cast("ContainerdSandbox", None), asked))
+
+
+def test_a_parameter_without_a_name_is_refused_as_by_fargate() -> None:
+    """On EC2 nobody looks at it."""
+    for nameless in ({"value": "1"}, {"namespace": "kernel.pid_max"}, {}):
+        with pytest.raises(ClientError, match="systemControls"):
+            check_leave(request(container(systemControls=[nameless])), own_kernel=False)

@@ -37,7 +37,7 @@ def kernel_rights(container: Document) -> KernelRights | None:
         capabilities=tuple(name for name in added if name not in CAPABILITIES_ADD),
         devices=tuple(_device(item) for item in members(linux, "devices")),
         controls=tuple(
-            (item["namespace"], item["value"])
+            (item.get("namespace") or "", item.get("value") or "")
             for item in members(container, "systemControls")
             if not is_kept_apart(item)
         )

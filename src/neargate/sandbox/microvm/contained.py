@@ -25,6 +25,8 @@ from .specs import sharing_processes
 _FULL_S = 1.0
 _TERMINAL_LOOK_S = 0.05
 _TERMINAL_LOOKS = 400
+_BEGIN_S = 600.0  # all of a run's beginning; each step has a bound of its own
+_KILL_S = 120.0
 
 
 class Contained:
@@ -37,6 +39,7 @@ class Contained:
         self._loops: list[asyncio.Task[Any]] = []
         self._stopped = asyncio.Event()
         self._drained = asyncio.Event()
+        self._killed_at: float | None = None  # monotonic
 
     @property
     def state(self) -> ContainerState:
@@ -55,15 +58,20 @@ class Contained:
     async def begin(self, guest: Guest, image_number: int, shared_pid: int | None) -> int:
         """A run, from wherever an earlier attempt was left; its pid. Raises SandboxError, GuestGone."""
         try:
-            if self._process is None:
-                await self._make(guest, image_number, shared_pid)
-            return await self._start(guest)
+            return await within(_BEGIN_S, self._begin(guest, image_number, shared_pid))
+        except TimeoutError:
+            raise guest.broke(f"The guest did not begin a container in {_BEGIN_S:g} s.") from None
         except runtime.RuntimeFailed as failed:
             await self._take_back(guest)
             raise cannot_start(runtime.sentence(failed.said, self.blueprint.spec)) from None
         except GuestRefused as refused:
             await self._take_back(guest)
             raise cannot_start(f"the machine refused it: {refused}") from None
+
+    async def _begin(self, guest: Guest, image_number: int, shared_pid: int | None) -> int:
+        if self._process is None:
+            await self._make(guest, image_number, shared_pid)
+        return await self._start(guest)
 
     async def _make(self, guest: Guest, image_number: int, shared_pid: int | None) -> None:
         if not self._has_bundle:
@@ -116,7 +124,7 @@ class Contained:
         await runtime.delete(guest, self.blueprint.runtime_id)
         if process is not None:
             try:
-                await process.end()
+                await runtime.soon(guest, process.end())
             except GuestRefused:
                 pass  # it was forgotten with its failure
         await self.save(replace(self.run, stream=0))
@@ -207,7 +215,7 @@ class Contained:
 
     async def _adopt_begun(self, guest: Guest, process: Process) -> None:
         """An agent was killed between the run's number and its start."""
-        await process.started()
+        await runtime.soon(guest, process.started())
         status, pid = await runtime.state(guest, self.blueprint.runtime_id)
         if status == "created":
             self._process = process
@@ -226,6 +234,13 @@ class Contained:
             await runtime.signal(guest, self.blueprint.runtime_id, number)
         else:
             await self._process.signal(number)
+
+    def outlives_kill(self) -> bool:
+        """To be asked before each SIGKILL: whether its guest had long enough to do what it was told before."""
+        now = self._parts.world.monotonic()
+        if self._killed_at is None:
+            self._killed_at = now
+        return now - self._killed_at >= _KILL_S
 
     async def stopped_within(self, seconds: float) -> bool:
         return await _set_within(self._stopped, seconds)
@@ -249,6 +264,7 @@ class Contained:
         """It ended and shall run anew: as if it had never been run, but for what it wrote."""
         self._stopped.clear()
         self._drained.clear()
+        self._killed_at = None
         await self.save(Run(number=self.run.number))
 
     def give_output_up(self) -> None:

@@ -9,6 +9,7 @@ that does not answer raises EngineUnavailable and changes nothing that a repeat 
 import asyncio
 import signal as signals
 from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
 from msgspec.structs import replace
@@ -107,9 +108,10 @@ class MicroVmSandbox:
             await self._parts.vmm.start()
         except VmmError as error:
             raise EngineUnavailable(str(error)) from None
-        await self._starts.start()
         for record, containers in await self._world.offload(LANE, self._parts.records.load):
             self._adopt(record, containers)
+        await self._end_strangers()
+        await self._starts.start()
         self._listener = self._world.spawn(self._listen(), "microvm-ends")
         self._is_loaded = True
         await self._connect_all()
@@ -119,6 +121,15 @@ class MicroVmSandbox:
         for blueprint, run in containers:
             machine.containers[blueprint.runtime_id] = Contained(self._parts, blueprint, run)
         self._machines[record.task_id] = machine
+
+    async def _end_strangers(self) -> None:
+        """Machines of which no container is known, as after an older release's records: nobody would ever end them."""
+        for machine in [machine for machine in self._machines.values() if not machine.containers]:
+            try:
+                await machine.remove()
+                del self._machines[machine.task_id]
+            except EngineUnavailable as error:
+                self._parts.note(str(error))
 
     async def _connect_all(self) -> None:
         """Those that answer within a bound; the others are `unknown` until they do, or are gone."""
@@ -144,7 +155,7 @@ class MicroVmSandbox:
         if self._listener is not None:
             self._listener.cancel()
         await self.end_spares()
-        for machine in self._machines.values():
+        for machine in list(self._machines.values()):
             await machine.close()
         if self._is_loaded:
             await self._parts.vmm.close()
@@ -173,8 +184,7 @@ class MicroVmSandbox:
     # -- a container's life
 
     async def create_container(self, config: ContainerConfig) -> None:
-        machine = self._machine(config.task_id)
-        async with machine.lock:
+        async with self._preparing(config.task_id) as machine:
             if config.runtime_id in machine.containers:
                 return
             self._check_preparing(machine)
@@ -187,13 +197,32 @@ class MicroVmSandbox:
             await self._add(machine, blueprint)
 
     async def create_pause(self, config: PauseConfig) -> None:
-        machine = self._machine(config.task_id)
-        async with machine.lock:
+        async with self._preparing(config.task_id) as machine:
             if config.runtime_id in machine.containers:
                 return
             self._check_preparing(machine)
             await self._blocking(self._parts.records.save_machine, machine.record)
             await self._add(machine, await self._blocking(self._parts.creation.pause, config))
+
+    @asynccontextmanager
+    async def _preparing(self, task_id: str) -> AsyncIterator[TaskMachine]:
+        """The task's machine under its lock. One that is without containers then is forgotten."""
+        machine = self._machine(task_id)
+        await machine.lock.acquire()
+        while self._machines.get(task_id) is not machine:  # who had the lock before has forgotten it
+            machine.lock.release()
+            machine = self._machine(task_id)
+            await machine.lock.acquire()
+        try:
+            yield machine
+        finally:
+            try:
+                if not machine.containers:
+                    await self._world.offload(LANE, self._parts.records.forget_machine, task_id)
+            finally:
+                if not machine.containers:
+                    del self._machines[task_id]
+                machine.lock.release()
 
     def _check_preparing(self, machine: TaskMachine) -> None:
         if not machine.is_preparing:
@@ -235,6 +264,10 @@ class MicroVmSandbox:
             return
         if not container.is_in_guest:  # a pause container that is only noted as started
             await container.end(128 + signal)
+            return
+        if signal == signals.SIGKILL and container.outlives_kill():
+            # Who owns the guest's kernel decides what dies in it; the machine itself is the host's.
+            await machine.end("a container of the task did not end when it was killed")
             return
         guest = machine.connected()
         if signal == signals.SIGKILL:

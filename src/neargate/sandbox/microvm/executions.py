@@ -207,9 +207,12 @@ class GuestTerminal:
     async def wait(self) -> int:
         try:
             code = await self._process.wait()
-            await runtime.kill_execution(self._guest, places.execution(self._container.group, self._number))
         except GuestGone:
             return KILLED
+        try:
+            await runtime.kill_execution(self._guest, places.execution(self._container.group, self._number))
+        except (GuestGone, GuestRefused):
+            pass  # what it left is the guest's own, and ends with it
         return code
 
     async def close(self) -> None:

@@ -72,6 +72,10 @@ class Guest:
         """Returns when the connection is over, with the reason. Needs no other call to notice."""
         return await self._channel.ended()
 
+    def broke(self, how: str) -> GuestGone:
+        """The caller has found that it breaks the rules: ends the connection. Returns what to raise."""
+        return self._channel.fail(GuestBroke(how))
+
     async def close(self) -> None:
         """The machine goes on. What waits on this connection gets GuestGone."""
         await self._channel.close()

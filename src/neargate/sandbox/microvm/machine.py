@@ -12,6 +12,7 @@ from msgspec.structs import replace
 
 from ...interfaces.hostnet import GuestInterface, HostError
 from ...interfaces.sandbox import EngineUnavailable
+from ...world import within
 from ..sentences import cannot_start
 from . import places, runtime
 from .boot import size_of, spec_of
@@ -30,6 +31,7 @@ _HOST_ATTEMPTS = 20
 _PAUSE_S = 0.1
 _RECONNECT_S = 0.5
 _TOLD_S = 1.0
+_UNREACHED_S = 300.0  # a machine that cannot be asked cannot be stopped either
 _ENTROPY_BYTES = 64
 
 
@@ -187,9 +189,13 @@ class TaskMachine:
             await self.reconnect()
 
     async def reconnect(self) -> None:
-        """Until its guest answers or the machine is gone."""
+        """Until its guest answers or the machine is gone. One that stays away is ended."""
+        deadline = self._parts.world.monotonic() + _UNREACHED_S
         while not self._is_let_go and self.record.phase is Phase.READY:
             if await self.connect_once():
+                return
+            if self._parts.world.monotonic() >= deadline:
+                await self.end("the virtual machine of the task could not be reached")
                 return
             await self._parts.world.sleep(_RECONNECT_S)
 
@@ -209,14 +215,18 @@ class TaskMachine:
             return False
         async with self.lock:
             try:
-                for container in self.containers.values():
-                    await container.adopt(guest)
-                    await self._end_executions(guest, container)
-            except (GuestGone, GuestRefused, runtime.RuntimeFailed):
+                await within(_UNREACHED_S, self._take_over(guest))
+            except (GuestGone, GuestRefused, runtime.RuntimeFailed, TimeoutError):
                 await guest.close()
                 return False
             self._hold(guest)
         return True
+
+    async def _take_over(self, guest: Guest) -> None:
+        """Each answer has a bound; so many have none together."""
+        for container in self.containers.values():
+            await container.adopt(guest)
+            await self._end_executions(guest, container)
 
     async def _end_executions(self, guest: Guest, container: Contained) -> None:
         """Commands and terminals of an agent that was killed: the guest ended the runtime's end of them only."""
@@ -232,6 +242,10 @@ class TaskMachine:
 
     async def end(self, reason: str) -> None:
         """By the host's will."""
+        guest = self.guest
+        self._let_guest_go()  # who follows it would find the end without the reason
+        if guest is not None:
+            await guest.close()
         await self._destroy()
         await self.gone(reason)
 
@@ -244,7 +258,7 @@ class TaskMachine:
         await self._save()
         self._parts.note(f"task {self.task_id}: {reason}")
         self._let_guest_go()
-        for container in self.containers.values():
+        for container in list(self.containers.values()):  # one may be deleted meanwhile
             container.let_go()
             container.give_output_up()
             if container.run.status == "running":

@@ -263,7 +263,7 @@ class Machines:
         if status is None:
             self.tell(record.machine_id, "killed", words or "its process is gone")
         elif os.WIFSIGNALED(status):
-            self.tell(record.machine_id, "killed", f"{signal.Signals(os.WTERMSIG(status)).name} {words}".strip())
+            self.tell(record.machine_id, "killed", f"{_signal_name(os.WTERMSIG(status))} {words}".strip())
         elif os.WEXITSTATUS(status) == self._guest_end_status:
             self.tell(record.machine_id, "panicked", words)
         else:
@@ -311,6 +311,14 @@ def _cgroups(record: MachineRecord) -> list[str]:
 def _opened_errors(place: Path) -> int:
     """Both ends in one: it is there when no process has it, and what was said stays for the next driver."""
     return os.open(place / _ERRORS, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOFOLLOW)
+
+
+def _signal_name(number: int) -> str:
+    """Those of the real-time ones that are neither the first nor the last have none."""
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
 
 
 def _start_ticks(pid: int) -> int:

@@ -26,7 +26,7 @@ from .confinement import Plan
 from .machines import DETAIL_MAX, LANE, MachineRecord, Machines
 from .memory_image import digest_of, sealed, stored
 from .qemu_program import QemuProgram
-from .qmp import Qmp, connected, listening, printable
+from .qmp import NONSENSE, Qmp, connected, listening, printable
 from .tsc import tsc_khz
 from .vmm import (
     Accelerator,
@@ -188,7 +188,7 @@ class QemuVmm:
         try:
             said = await self._ask(machine_id, "ringbuf-read", device=qemu_command.CONSOLE, size=65536, format="base64")
             text = base64.b64decode(msgspec.json.decode(said, type=str)).decode(errors="replace")
-        except (VmmError, msgspec.MsgspecError, ValueError):
+        except (VmmError, *NONSENSE):
             return ""
         return printable(text.replace("\r\n", "\n"), DETAIL_MAX)
 
@@ -327,7 +327,7 @@ class QemuVmm:
     async def _status(self, machine_id: str, command: str = "query-status") -> str:
         try:
             return msgspec.json.decode(await self._ask(machine_id, command), type=_Status).status
-        except msgspec.MsgspecError:
+        except NONSENSE:
             raise MachineStuck(f"{command} of machine {machine_id} answers nonsense") from None
 
     async def _ask(self, machine_id: str, command: str, **arguments: object) -> msgspec.Raw:

@@ -18,6 +18,7 @@ _LINE_MAX = 256 * 1024  # an answer with the whole console is a third of it
 _EVENT_PAUSE_S = 0.01
 _SAID_MAX = 300
 _NOTHING = Raw()
+NONSENSE = (msgspec.MsgspecError, RecursionError, ValueError)  # what reading a stranger's JSON may raise
 
 
 class QmpEvent(Struct, frozen=True, kw_only=True):
@@ -64,7 +65,7 @@ class Qmp:
             line = await within(timeout_s, self._line())
             if not bytes(line.greeting):
                 raise OSError("it says something else")
-        except (TimeoutError, OSError, msgspec.MsgspecError) as error:
+        except (TimeoutError, OSError, *NONSENSE) as error:
             self.close()
             raise MachineStuck(f"the monitor does not greet: {error or 'time-out'}") from None
         self._reader = self._world.spawn(self._read(), "qmp")
@@ -128,17 +129,23 @@ class Qmp:
                 line = await self._line()
                 if line.event is not None:
                     await self._take_event(line)
-                elif self._waiting is not None:
-                    number, answered = self._waiting
-                    if bytes(line.id) == b"%d" % number and not answered.done():
-                        answered.set_result(line)
-                else:
+                elif not self._answer(line):
                     await self._world.sleep(_EVENT_PAUSE_S)
-        except (OSError, msgspec.MsgspecError, RecursionError, ValueError):
+        except (OSError, *NONSENSE):
             pass  # it ended, or broke the protocol: who uses it sees that it is over
         finally:
             self.close()
             self._connection.close()
+
+    def _answer(self, line: _Line) -> bool:
+        """False: it answers nothing that is asked."""
+        if self._waiting is None:
+            return False
+        number, answered = self._waiting
+        if bytes(line.id) != b"%d" % number or answered.done():
+            return False
+        answered.set_result(line)
+        return True
 
     async def _take_event(self, line: _Line) -> None:
         """Only what tells of an end is kept. A guest can cause some others as often as it likes."""

@@ -6,10 +6,13 @@ guest answers is an enemy's word: it is bounded, and it decides about nothing bu
 
 import json
 import re
+from collections.abc import Awaitable
+from typing import TypeVar
 
 import msgspec
 from msgspec import Struct
 
+from ...world import within
 from ..sentences import as_runc
 from . import places
 from .errors import GuestRefused
@@ -20,18 +23,21 @@ from .record import Blueprint
 CRUN = "/usr/bin/crun"
 BUSYBOX = "/usr/bin/busybox"
 _ENDED_S = 30.0
+_COMMAND_S = 120.0  # of the runtime, with all it says; one that a guest lets never end would hold its machine's lock
 _SAID_MAX = 1024
+_STATE_MAX = 65536
 _NO_CAUSE = "fail startup"  # of a command in a container: what its process said before it is the cause
 # What rtnetlink may answer though all is well: no such family in this kernel; it is there already.
 _HARMLESS = (17, 95, 97)  # EEXIST, EOPNOTSUPP, EAFNOSUPPORT
+T = TypeVar("T")
 
 
 class RuntimeFailed(Exception):
-    """`said`: the runtime's own sentence."""
+    """`said`: the runtime's own sentence, as the guest gives it away: printable, in one line."""
 
     def __init__(self, said: str) -> None:
-        super().__init__(said)
-        self.said = said
+        self.said = "".join(character if character.isprintable() else " " for character in said)
+        super().__init__(self.said)
 
 
 class _Line(Struct):
@@ -61,6 +67,14 @@ class Execution(Struct, frozen=True, kw_only=True):
             return False
 
 
+async def soon(guest: Guest, work: Awaitable[T]) -> T:
+    """What ends by itself in any guest that does what it is told. Raises GuestBroke where it does not."""
+    try:
+        return await within(_COMMAND_S, work)
+    except TimeoutError:
+        raise guest.broke(f"The guest did not end in {_COMMAND_S:g} s what ends by itself.") from None
+
+
 async def carry_out(guest: Guest, step: Step) -> None:
     """Raises GuestGone, GuestRefused."""
     if isinstance(step, Mount):
@@ -83,7 +97,7 @@ async def swap_on(guest: Guest, path: str) -> None:
         return
     process = await guest.run((BUSYBOX, "swapon", path))
     await process.end_input()
-    code, said = await process.wait(), await _output(process)
+    code, said = await soon(guest, process.wait()), await _output(guest, process)
     await process.forget()
     if code != 0:
         raise RuntimeFailed(f"no swap: {said}")
@@ -106,7 +120,7 @@ async def create(guest: Guest, blueprint: Blueprint, number: int) -> Process:
         words = _crun(log, "create", "--bundle", bundle, "--pid-file", pid_file, runtime_id)
         process = await guest.run(words, number=number, kept=True, pid_file=pid_file, timeout_s=_ENDED_S)
         if process.pid is None:
-            said = await _said(guest, log) or await _output(process)
+            said = await _said(guest, log) or await _output(guest, process)
             await process.forget()
             raise RuntimeFailed(said)
         if not blueprint.interactive:
@@ -134,10 +148,8 @@ async def signal(guest: Guest, runtime_id: str, number: int) -> None:
 async def state(guest: Guest, runtime_id: str) -> tuple[str, int]:
     """Status and pid as the runtime says; ("", 0) of what it does not know."""
     process = await guest.run(_crun("/dev/null", "state", runtime_id))
-    said = b""
-    async for part in process.output():
-        said += part[: 65536 - len(said)]
-    await process.wait()
+    said = await soon(guest, _all(process, _STATE_MAX))
+    await soon(guest, process.wait())
     await process.forget()
     try:
         found = msgspec.json.decode(said, type=_State)
@@ -206,17 +218,22 @@ async def _write(guest: Guest, group: str, name: str, value: bytes) -> None:
 async def _command(guest: Guest, words: tuple[str, ...]) -> int:
     process = await guest.run(words)
     await process.end_input()
-    code = await process.wait()
+    code = await soon(guest, process.wait())
     await process.forget()
     return code
 
 
-async def _output(process: Process) -> str:
+async def _output(guest: Guest, process: Process) -> str:
     """What a command that failed has written: the runtime's children say there what they die of."""
+    return (await soon(guest, _all(process, _SAID_MAX))).decode(errors="replace").strip()
+
+
+async def _all(process: Process, most: int) -> bytes:
+    """To the end; the first bytes are kept."""
     said = b""
     async for part in process.output():
-        said += part[: _SAID_MAX - len(said)]
-    return said.decode(errors="replace").strip()
+        said += part[: most - len(said)]
+    return said
 
 
 async def _said(guest: Guest, log: str) -> str:
@@ -258,7 +275,7 @@ async def execute(guest: Guest, runtime_id: str, number: int, process: bytes, *,
         made = await guest.run(words, number=stream, terminal=(80, 24), timeout_s=_ENDED_S)
     execution = Execution(process=made, base=base)
     if detached and made.pid is None:
-        said = await execution.said(guest) or await _output(made)
+        said = await execution.said(guest) or await _output(guest, made)
         await made.forget()
         raise RuntimeFailed(said)
     return execution
