@@ -117,7 +117,7 @@ def test_hosts_shows_whose_tasks_they_have_and_their_software(
 def test_this_machine_says_its_kernel(paths: RegionPaths) -> None:
     paths.agent.mkdir(parents=True)
     paths.disks.mkdir(parents=True)
-    platform = _facts(paths).platform
+    platform = _facts(paths, RegionConfig()).platform
     assert platform is not None and platform.kernel == Path("/proc/sys/kernel/osrelease").read_text().strip()
     assert (platform.guest_image, platform.vmm) == ("", "")
 
