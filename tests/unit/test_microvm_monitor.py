@@ -64,6 +64,18 @@ async def opened(qmp: Qmp, monitor: Monitor) -> None:
     assert (await monitor.hear())["execute"] == "qmp_capabilities"
 
 
+def test_who_gives_up_while_it_greets_leaves_no_connection() -> None:
+    async def story(qmp: Qmp, monitor: Monitor) -> None:
+        opening = asyncio.ensure_future(qmp.open(WAIT_S))
+        await asyncio.sleep(0)
+        opening.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await opening
+        assert await monitor.is_hung_up_on()
+
+    play(story)
+
+
 def test_an_answer_is_its_questions_and_a_refusal_has_the_monitors_words() -> None:
     async def story(qmp: Qmp, monitor: Monitor) -> None:
         await opened(qmp, monitor)

@@ -347,7 +347,6 @@ class QemuVmm:
             try:
                 await monitor.open(_WAIT_S)
             except MachineStuck:
-                monitor.close()
                 with suppress(MachineGone):
                     await self._machines.found(machine_id)
                     raise

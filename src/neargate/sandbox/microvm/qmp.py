@@ -60,16 +60,24 @@ class Qmp:
         return self._is_over
 
     async def open(self, timeout_s: float) -> None:
-        """Greeting and capabilities. Raises MachineStuck."""
+        """Greeting and capabilities; closed when it comes to nothing. Raises MachineStuck."""
+        try:
+            await self._greeted(timeout_s)
+            self._reader = self._world.spawn(self._read(), "qmp")
+            # A reader that is cancelled before its first step closes nothing.
+            self._reader.add_done_callback(lambda _: self._connection.close())
+            await self.ask("qmp_capabilities", timeout_s=timeout_s)
+        except BaseException:
+            self.close()
+            raise
+
+    async def _greeted(self, timeout_s: float) -> None:
         try:
             line = await within(timeout_s, self._line())
             if not bytes(line.greeting):
                 raise OSError("it says something else")
         except (TimeoutError, OSError, *NONSENSE) as error:
-            self.close()
             raise MachineStuck(f"the monitor does not greet: {error or 'time-out'}") from None
-        self._reader = self._world.spawn(self._read(), "qmp")
-        await self.ask("qmp_capabilities", timeout_s=timeout_s)
 
     async def ask(self, command: str, *, timeout_s: float, descriptor: int | None = None, **arguments: object) -> Raw:
         """What it returns, JSON. Raises MachineRefused with its words, MachineStuck when it does not answer."""
@@ -111,7 +119,7 @@ class Qmp:
             if self._reader is None:
                 self._connection.close()
             else:
-                self._reader.cancel()  # which closes the socket, once the loop has let go of it
+                self._reader.cancel()  # whose end closes the socket, once the loop has let go of it
             if self._waiting is not None and not self._waiting[1].done():
                 self._waiting[1].set_exception(OSError("the connection ended"))
 
@@ -135,7 +143,6 @@ class Qmp:
             pass  # it ended, or broke the protocol: who uses it sees that it is over
         finally:
             self.close()
-            self._connection.close()
 
     def _answer(self, line: _Line) -> bool:
         """False: it answers nothing that is asked."""
