@@ -30,15 +30,35 @@ REACHED_WITHIN_S = 10.0
 POOLS = "198.19.0.0/16"
 
 
+# Of this process, by pool: an abstract address that another process of tests finds taken, however either of them ends.
+_reserved: dict[str, socket.socket] = {}
+
+
 async def free_public_pool(world: World) -> str:
-    """For a network of a test's on this machine. Keep the answer: afterwards its own route overlaps it."""
+    """For a network of a test's on this machine. Keep the answer: afterwards its own route overlaps it.
+
+    Reserved for this process, since a route that says so comes only later: tests run in several processes.
+    """
 
     def read() -> list[str]:
         with Netlink() as links:
             return links.routes()
 
-    candidates = [str(network) for network in ip_network(POOLS).subnets(new_prefix=24)]
-    return choose_public_pool(candidates, await world.offload("network", read))
+    candidates = (str(network) for network in ip_network(POOLS).subnets(new_prefix=24))
+    return choose_public_pool(filter(_reserve, candidates), await world.offload("network", read))
+
+
+def _reserve(pool: str) -> bool:
+    if pool in _reserved:
+        return True
+    holder = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        holder.bind(f"\0neargate-test-pool-{pool}")
+    except OSError:
+        holder.close()
+        return False
+    _reserved[pool] = holder
+    return True
 
 
 def eni(number: int, *groups: str, vpc: str = "vpc-0a", public: str | None = None, ipv6: bool = False) -> Eni:
@@ -99,7 +119,11 @@ class NetLab:
         world = OsWorld()
         instance = f"{world.random.getrandbits(24):06x}"
         lab = cls(world, directory, instance, await free_public_pool(world))
-        await lab.network.start()
+        try:
+            await lab.network.start()
+        except BaseException:
+            await lab.close()
+            raise
         return lab
 
     async def close(self) -> None:
