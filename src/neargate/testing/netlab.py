@@ -11,6 +11,7 @@ import socket
 import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from ipaddress import ip_address, ip_network
 from pathlib import Path
 
@@ -30,10 +31,6 @@ REACHED_WITHIN_S = 10.0
 POOLS = "198.19.0.0/16"
 
 
-# Of this process, by pool: an abstract address that another process of tests finds taken, however either of them ends.
-_reserved: dict[str, socket.socket] = {}
-
-
 async def free_public_pool(world: World) -> str:
     """For a network of a test's on this machine. Keep the answer: afterwards its own route overlaps it.
 
@@ -48,17 +45,16 @@ async def free_public_pool(world: World) -> str:
     return choose_public_pool(filter(_reserve, candidates), await world.offload("network", read))
 
 
-def _reserve(pool: str) -> bool:
-    if pool in _reserved:
-        return True
+@cache
+def _reserve(pool: str) -> socket.socket | None:
+    """An abstract address that other processes find taken until this one has ended, however it ends."""
     holder = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         holder.bind(f"\0neargate-test-pool-{pool}")
     except OSError:
         holder.close()
-        return False
-    _reserved[pool] = holder
-    return True
+        return None
+    return holder
 
 
 def eni(number: int, *groups: str, vpc: str = "vpc-0a", public: str | None = None, ipv6: bool = False) -> Eni:
