@@ -116,13 +116,13 @@ def _blocking(facts: Facts) -> list[str]:
     if facts["protected"]:
         until = _clock(facts["protected_until"])
         found.append(
-            f"{facts['protected']} tasks would stop, but are protected from scale-in and deployments, the first of them "
-            f"until {until}: aws ecs get-task-protection shows them."
+            f"{facts['protected']} tasks would stop, but are protected from scale-in and deployments, the first of "
+            f"them until {until}: aws ecs get-task-protection shows them."
         )
     if facts["is_stuck"]:
         found.append(
-            "minimumHealthyPercent and maximumPercent leave no way: no task may stop, and there is no room to start one. "
-            "Change one of them with aws ecs update-service."
+            "minimumHealthyPercent and maximumPercent leave no way: no task may stop, and there is no room to start "
+            "one. Change one of them with aws ecs update-service."
         )
     return found
 
