@@ -140,6 +140,23 @@ def test_limits_that_leave_no_way_are_said() -> None:
     in_cell(body, knobs=QUICK)
 
 
+def test_a_task_that_ran_and_ended_says_when_the_next_attempt_is() -> None:
+    async def body(rig: CellRig) -> None:
+        services = ServiceRig(rig)
+        await services.create(desired_count=1)
+        [task] = await services.until_count(1)
+        await services.run(task)
+        await services.end(task)
+
+        async def says() -> bool:
+            text = await told(rig)
+            return "ran and ended before it was healthy; the next attempt is in " in text and "count as" not in text
+
+        await rig.until(says)
+
+    in_cell(body, knobs=replace(QUICK, service_healthy_after_s=40.0, service_back_off_first_s=300.0))
+
+
 def test_tasks_that_run_and_do_not_count_yet_are_said_with_the_rule() -> None:
     async def body(rig: CellRig) -> None:
         services = ServiceRig(rig)

@@ -96,7 +96,7 @@ def _waits(facts: Facts, now: float) -> list[str]:
     found += _targets(facts["targets"]) + _faults(facts["target_faults"])
     if facts["rebalancing"]:
         found.append("Its tasks are being spread over its zones anew.")
-    found += _blocking(facts["blocking"])
+    found += _blocking(facts["blocking"], now)
     if not found:
         found.append("It waits until its running tasks count as healthy.")
     if facts["looked_at_in_s"] is not None:
@@ -104,8 +104,11 @@ def _waits(facts: Facts, now: float) -> list[str]:
     return found
 
 
-def _blocking(facts: Facts) -> list[str]:
+def _blocking(facts: Facts, now: float) -> list[str]:
     found = []
+    if facts["pauses_until"] is not None:
+        soon = _in_s(facts["pauses_until"], now)
+        found.append(f"A task of the newest deployment ran and ended before it was healthy; {soon}.")
     if facts["settling"]:
         rule = "as soon as its container's health check passes, or without one 40 s after it is RUNNING"
         found.append(f"{facts['settling']} tasks run and do not count as healthy yet: a task does {rule}.")

@@ -6,7 +6,7 @@ Pure, by the same buckets and moves as the decision itself; decides nothing and 
 from msgspec import Struct
 
 from ...model.knobs import Knobs
-from . import buckets, rollout
+from . import back_off, buckets, rollout
 from .buckets import Bucket
 from .state import Service, ServiceStatus, TargetHealth
 
@@ -17,7 +17,8 @@ class Blocking(Struct, frozen=True, kw_only=True):
     """`protected`: tasks that would stop, were they not protected, the first of them until `protected_until` (epoch
     seconds). `is_stuck`: the two limits leave no way. `settling`: tasks that run and do not count as healthy yet,
     for no reason of their targets. `unhealthy`: tasks that failed a check, and are there still. `leaving`: tasks that
-    were asked to stop."""
+    were asked to stop. `pauses_until` (epoch seconds): a task of the PRIMARY ran and ended before it was healthy, and
+    none is started before then."""
 
     protected: int = 0
     protected_until: float | None = None
@@ -25,6 +26,7 @@ class Blocking(Struct, frozen=True, kw_only=True):
     settling: int = 0
     unhealthy: int = 0
     leaving: int = 0
+    pauses_until: float | None = None
 
 
 def blocking(service: Service, knobs: Knobs) -> Blocking:
@@ -41,4 +43,12 @@ def blocking(service: Service, knobs: Knobs) -> Blocking:
         settling=sum(task.target_health in _WELL for bucket in every for task in bucket.settling),
         unhealthy=sum(len(bucket.unhealthy) for bucket in every),
         leaving=sum(len(bucket.leaving) for bucket in every),
+        pauses_until=_pauses_until(filled.primary, service.now),
     )
+
+
+def _pauses_until(primary: Bucket, now: float) -> float | None:
+    deployment = primary.deployment
+    if deployment is None or deployment.start_failures or not back_off.waits(deployment, now):
+        return None
+    return deployment.retry_at
