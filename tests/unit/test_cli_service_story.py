@@ -8,8 +8,8 @@ from msgspec.structs import replace
 from neargate.cli.stories.service import service_story
 from neargate.model.balancing import HEALTHY, UNHEALTHY
 from neargate.model.capacity import HostCapacity
-from neargate.testing.cell_rig import CellRig, id_of, in_cell, running
-from neargate.testing.service_rig import QUICK, ServiceRig, behind
+from neargate.testing.cell_rig import ACCOUNT, CellRig, id_of, in_cell, running
+from neargate.testing.service_rig import CLUSTER, QUICK, SETTINGS, ServiceRig, behind
 
 ROOM_FOR_ONE = HostCapacity(cpu_units=256, memory_mib=512, disk_gib=100)
 
@@ -99,6 +99,74 @@ def test_a_service_behind_load_balancers_says_which_targets_it_waits_for_and_why
         await says("2 tasks are no targets of shop any more, and wait until nothing of their clients is under way.")
 
     in_cell(body, knobs=QUICK)
+
+
+def test_protected_tasks_in_the_way_are_said_with_the_time_of_their_protections_end() -> None:
+    async def body(rig: CellRig) -> None:
+        services = ServiceRig(rig)
+        await services.create(desired_count=2)
+        await services.until_steady()
+        tasks = [id_of(task) for task in await services.live()]
+        await rig.cell.services.protect_tasks(ACCOUNT, CLUSTER, tasks, enabled=True, expires_in_minutes=10)
+        at = rig.world.now() + 600.0
+        await services.update(desired_count=0)
+
+        async def says() -> bool:
+            return "2 tasks would stop, but are protected from scale-in and deployments" in await told(rig)
+
+        await rig.until(says)
+        text = await told(rig)
+        moments = [datetime.fromtimestamp(at - early, UTC).strftime("until %H:%M:%S UTC") for early in range(60)]
+        assert any(moment in text for moment in moments)
+        assert "count as healthy" not in text
+
+    in_cell(body, knobs=QUICK)
+
+
+def test_limits_that_leave_no_way_are_said() -> None:
+    async def body(rig: CellRig) -> None:
+        services = ServiceRig(rig)
+        limits = {"minimumHealthyPercent": 100, "maximumPercent": 125}
+        configuration = {**SETTINGS["deploymentConfiguration"], **limits}
+        await services.create(desired_count=3, settings={**SETTINGS, "deploymentConfiguration": configuration})
+        await services.until_steady()
+        await services.roll()
+
+        async def says() -> bool:
+            return "minimumHealthyPercent and maximumPercent leave no way" in await told(rig)
+
+        await rig.until(says)
+
+    in_cell(body, knobs=QUICK)
+
+
+def test_a_task_that_ran_and_ended_says_when_the_next_attempt_is() -> None:
+    async def body(rig: CellRig) -> None:
+        services = ServiceRig(rig)
+        await services.create(desired_count=1)
+        [task] = await services.until_count(1)
+        await services.run(task)
+        await services.end(task)
+
+        async def says() -> bool:
+            text = await told(rig)
+            return "ran and ended before it was healthy; the next attempt is in " in text and "count as" not in text
+
+        await rig.until(says)
+
+    in_cell(body, knobs=replace(QUICK, service_healthy_after_s=40.0, service_back_off_first_s=300.0))
+
+
+def test_tasks_that_run_and_do_not_count_yet_are_said_with_the_rule() -> None:
+    async def body(rig: CellRig) -> None:
+        services = ServiceRig(rig)
+        await services.create(desired_count=1)
+        [task] = await services.until_count(1)
+        await services.run(task)
+        assert "1 tasks run and do not count as healthy yet" in await told(rig)
+        assert "40 s after it is RUNNING" in await told(rig)
+
+    in_cell(body, knobs=replace(QUICK, service_healthy_after_s=40.0))
 
 
 def test_the_last_task_that_ended_by_itself_is_quoted_with_its_containers_end() -> None:

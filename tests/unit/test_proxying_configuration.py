@@ -16,6 +16,7 @@ from neargate.model.balancing import (
     Stickiness,
     WeightedGroup,
 )
+from neargate.model.tls_policies import TLS_POLICIES
 from neargate.proxying import backends, configuration, names, pages, refusals
 
 NODE = PlannedNode(place="p", eni_id="eni-1", zone="a", private_ipv4="10.0.0.9", host_id="h")
@@ -60,6 +61,13 @@ def test_all_attempts_at_a_connection_take_the_ten_seconds_of_aws() -> None:
     # Between what two refusals take (a second each) and what one silence does.
     found = re.search(r"div\((\d+)\)", backends.files()[backends.UNREACHED])
     assert found is not None and 2_000 < int(found[1]) < backends.CONNECT_MS
+
+
+def test_only_policies_that_have_tls_before_1_2_lower_the_level_that_refuses_it() -> None:
+    for name, policy in TLS_POLICIES.items():
+        listener = {"protocol": "HTTPS", "ssl_policy": name}
+        [bind] = [line for line in lines(listener=listener) if line.startswith("bind ") and " ssl " in line]
+        assert ("@SECLEVEL=0" in bind) == bool({"TLSv1", "TLSv1.1"} & set(policy.protocols)), name
 
 
 @pytest.mark.parametrize(("code", "length"), [(301, 134), (400, 122), (414, 142), (502, 122), (503, 162), (504, 132)])

@@ -50,6 +50,13 @@ def test_its_own_client_reads_that_it_is_not_here(
     assert read["Error"]["Code"] in ("UnknownOperationException", "InvalidAction")
 
 
+def test_who_asks_for_classic_load_balancers_is_not_told_that_there_are_none_at_all() -> None:
+    form = b"Action=DescribeLoadBalancers&Version=2012-06-01"
+    found = refused("POST", b"/", signed("elasticloadbalancing", FORM), form)
+    assert found.fault.code == "InvalidAction"
+    assert "Classic Load Balancers (aws elb)" in found.fault.message and "elbv2" in found.fault.message
+
+
 @pytest.mark.parametrize("service", ["ecs", "servicequotas", "logs"])
 def test_a_service_that_is_here_is_not_denied(service: str) -> None:
     found = refused("POST", b"/", signed(service, {b"x-amz-target": b"Nothing_1.Do"}), b"{}")

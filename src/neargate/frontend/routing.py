@@ -39,6 +39,10 @@ VERSIONS: Mapping[str, tuple[str, str]] = {
     "2015-12-01": ("elbv2", QUERY),
     "2016-11-15": ("ec2", EC2),
 }
+# APIs that are not here, and whose clients sign with the name of one that is.
+_LACKED_VERSIONS: Mapping[str, str] = {
+    "2012-06-01": "Neargate does not have Classic Load Balancers (aws elb): Application and Network ones are elbv2.",
+}
 
 
 class Tables(Struct, frozen=True, kw_only=True):
@@ -202,9 +206,11 @@ class Router:
             raise RequestRefused(Fault(code="MissingAction", status=400, message=message), protocol, service)
         name = action[1].decode()
         if found is None:
-            fault = invalid_action(name, QUERY, version[1].decode() if version else "")
+            asked = version[1].decode() if version else ""
+            fault = invalid_action(name, QUERY, asked)
             lacking = self._nowhere(query, headers, fault.status, fault.message, QUERY)
-            raise RequestRefused(replace(fault, message=lacking.fault.message), QUERY)
+            message = _LACKED_VERSIONS.get(asked, lacking.fault.message)
+            raise RequestRefused(replace(fault, message=message), QUERY)
         return Route(service=service, operation=name, protocol=protocol, payload=form)
 
     def _rest_route(

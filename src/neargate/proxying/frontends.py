@@ -23,6 +23,9 @@ from .words import quoted
 _ALPN = {"HTTP1Only": "http/1.1", "HTTP2Only": "h2", "HTTP2Optional": "http/1.1,h2", "HTTP2Preferred": "h2,http/1.1"}
 _VERSIONS = ("TLSv1", "TLSv1.1", "TLSv1.2", "TLSv1.3")
 _IN_WORDS = {"TLSv1": "TLSv1.0"}
+_BEFORE_TLS_1_2 = {"TLSv1", "TLSv1.1"}
+# Their handshakes are signed with SHA-1, which OpenSSL refuses above this level: a policy that has them names it.
+_SHA1_LEVEL = "@SECLEVEL=0"
 _DRAIN_S = 30
 
 
@@ -62,6 +65,7 @@ def _tls(plan: BalancerPlan, listener: PlannedListener, at: str) -> str:
     known = [version for version in _VERSIONS if version in policy.protocols]
     old = [cipher for cipher in policy.ciphers if not cipher.startswith("TLS_")]
     new = [cipher for cipher in policy.ciphers if cipher.startswith("TLS_")]
+    old += [_SHA1_LEVEL] if _BEFORE_TLS_1_2 & set(known) else []
     words = f" ssl crt-list {quoted(f'{at}/certificates/{names.frontend(listener.arn)}.list')}"
     words += f" ssl-min-ver {_IN_WORDS.get(known[0], known[0])} ssl-max-ver {_IN_WORDS.get(known[-1], known[-1])}"
     words += f" ciphers {quoted(':'.join(old))}" if old else ""

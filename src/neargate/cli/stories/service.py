@@ -96,10 +96,37 @@ def _waits(facts: Facts, now: float) -> list[str]:
     found += _targets(facts["targets"]) + _faults(facts["target_faults"])
     if facts["rebalancing"]:
         found.append("Its tasks are being spread over its zones anew.")
+    found += _blocking(facts["blocking"], now)
     if not found:
         found.append("It waits until its running tasks count as healthy.")
     if facts["looked_at_in_s"] is not None:
         found.append(f"The scheduler looks again in {facts['looked_at_in_s']:.0f} s, or when something happens.")
+    return found
+
+
+def _blocking(facts: Facts, now: float) -> list[str]:
+    found = []
+    if facts["pauses_until"] is not None:
+        soon = _in_s(facts["pauses_until"], now)
+        found.append(f"A task of the newest deployment ran and ended before it was healthy; {soon}.")
+    if facts["settling"]:
+        rule = "as soon as its container's health check passes, or without one 40 s after it is RUNNING"
+        found.append(f"{facts['settling']} tasks run and do not count as healthy yet: a task does {rule}.")
+    if facts["unhealthy"]:
+        found.append(f"{facts['unhealthy']} tasks failed a health check and go when others take their place.")
+    if facts["leaving"]:
+        found.append(f"{facts['leaving']} tasks were asked to stop and have not ended yet.")
+    if facts["protected"]:
+        until = _clock(facts["protected_until"])
+        found.append(
+            f"{facts['protected']} tasks would stop, but are protected from scale-in and deployments, the first of "
+            f"them until {until}: aws ecs get-task-protection shows them."
+        )
+    if facts["is_stuck"]:
+        found.append(
+            "minimumHealthyPercent and maximumPercent leave no way: no task may stop, and there is no room to start "
+            "one. Change one of them with aws ecs update-service."
+        )
     return found
 
 
@@ -160,5 +187,8 @@ def _failed(newest: Facts) -> str:
 
 def _in_s(moment: float | None, now: float) -> str:
     left_s = 0.0 if moment is None else max(moment - now, 0.0)
-    at = datetime.fromtimestamp(now + left_s, UTC).strftime("%H:%M:%S UTC")
-    return f"the next attempt is in {left_s:.0f} s, at {at}"
+    return f"the next attempt is in {left_s:.0f} s, at {_clock(now + left_s)}"
+
+
+def _clock(moment: float) -> str:
+    return datetime.fromtimestamp(moment, UTC).strftime("%H:%M:%S UTC")

@@ -12,6 +12,7 @@ from ...interfaces.store import Overloaded, Refused, Store
 from ...log import get_logger
 from ...model.errors import AwsError
 from ...model.knobs import Knobs
+from ...scheduling.services.blocking import Blocking, blocking
 from ...scheduling.services.reconcile import reconcile
 from ...scheduling.services.state import ServiceStatus
 from ...world import World
@@ -106,6 +107,11 @@ class ServiceLoop:
             return wake_in_s
         self._streaks[key] = self._streaks.get(key, 0) + 1
         return 0.0 if self._streaks[key] < _STREAK_MAX else self._knobs.service_gather_s
+
+    async def blocking(self, key: Key) -> Blocking:
+        """What keeps the service from being steady now, as the decision sees it."""
+        snapshot = await self._snapshots.of(key)
+        return Blocking() if snapshot is None else blocking(snapshot.service, self._knobs)
 
     async def turn(self, key: Key) -> float | None:
         """Once; in how many seconds the service is to be looked at again, unless something happens before.

@@ -290,6 +290,7 @@ class CellServices:
                 for one in await self._reading.deployments(row)
                 if one.row.decided.start_failures
             },
+            "blocking": msgspec.to_builtins(await self._loop.blocking(row.key)),
             "targets": waiting(await tasks_with_targets(self._store, row.key)),
             "target_faults": self._lane.faults(row.key),
             "stopped": await last_stopped(self._store, row.key),
