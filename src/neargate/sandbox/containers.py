@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 from google.protobuf.any_pb2 import Any as AnyMessage
 
-from ..interfaces.sandbox import ContainerConfig, ContainerState, EngineUnavailable, PauseConfig
+from ..interfaces.sandbox import BindMount, ContainerConfig, ContainerState, EngineUnavailable, PauseConfig
 from . import containerd_pb2 as pb
 from . import pause, rootfs, seeding
 from .containerd_client import (
@@ -24,6 +24,7 @@ from .containerd_client import (
     EngineError,
     NotFound,
 )
+from .id_mapped import Twins
 from .oci_spec import HostFacts, oci_spec
 from .sentences import as_runc, cannot_start
 from .users import UnknownUser
@@ -49,6 +50,7 @@ class _Restart(msgspec.Struct, frozen=True, kw_only=True):
     stderr: str
     terminal: bool
     interactive: bool
+    is_mapped: bool = False  # it has a user namespace
 
 
 class StillCleaning(Exception):
@@ -84,15 +86,18 @@ class Containers:
         lowers = self._views.lowers(config.image.snapshot)
         try:
             user = rootfs.prepare(config, lowers, layer)
+            mounts = _attached(config, lowers)
         except UnknownUser as error:
             raise cannot_start(f"unable to start container process: {error}") from None
         except OSError as error:
             raise cannot_start(f"error preparing rootfs: {error.filename}: {error.strerror}") from None
         pid_namespace = self._shared_pid_namespace(config)
-        spec = oci_spec(config, user, self._host, pid_namespace=pid_namespace, shim_group=shim.group)
+        root = _root(config.disk_path, config.name, lowers, is_mapped=config.user_namespace is not None)
+        seen = msgspec.structs.replace(config, mounts=mounts)
+        spec = oci_spec(seen, user, self._host, pid_namespace=pid_namespace, shim_group=shim.group)
         self._record(config.runtime_id, _labels(config), spec, shim, image=config.image.reference)
         self._create_task(
-            self._task_request(config, rootfs.rootfs_mount(lowers, layer)),
+            self._task_request(config, root),
             program=config.args[0] if config.args else "",
         )
 
@@ -245,10 +250,11 @@ class Containers:
         if self._has_bundle(runtime_id):
             raise StillCleaning(runtime_id)
         again = msgspec.json.decode(kept, type=_Restart)
-        layer = rootfs.layer_of(container.labels[LABEL_DISK], container.labels[LABEL_NAME])
+        disk, name = container.labels[LABEL_DISK], container.labels[LABEL_NAME]
+        root = _root(disk, name, self._views.lowers(again.snapshot), is_mapped=again.is_mapped)
         request = pb.CreateTaskRequest(
             container_id=runtime_id,
-            rootfs=[rootfs.rootfs_mount(self._views.lowers(again.snapshot), layer)],
+            rootfs=[root],
             stdin=self._stdin_path(runtime_id) if again.interactive else "",
             stdout=again.stdout,
             stderr=again.stderr,
@@ -367,6 +373,23 @@ class Containers:
         return pb.MetricsV1.FromString(data.value).memory_oom_control.oom_kill
 
 
+def _attached(config: ContainerConfig, lowers: tuple[str, ...]) -> tuple[BindMount, ...]:
+    """The container's mounts, after the task's disk and images were mounted for its user namespace. Raises OSError."""
+    if config.user_namespace is None:
+        return config.mounts
+    twins = Twins(config.disk_path)
+    twins.attach(config.user_namespace, lowers)
+    return tuple(msgspec.structs.replace(mount, source=twins.on_disk(mount.source)) for mount in config.mounts)
+
+
+def _root(disk_path: str, name: str, lowers: tuple[str, ...], *, is_mapped: bool) -> pb.Mount:
+    """What the shim mounts as the container's root."""
+    if not is_mapped:
+        return rootfs.rootfs_mount(lowers, rootfs.layer_of(disk_path, name))
+    twins = Twins(disk_path)
+    return rootfs.rootfs_mount(twins.of_images(lowers), rootfs.layer_of(twins.on_disk(disk_path), name))
+
+
 def _labels(config: ContainerConfig) -> dict[str, str]:
     labels = dict(config.labels)
     labels |= {LABEL_TASK: config.task_id, LABEL_NAME: config.name, LABEL_DISK: config.disk_path}
@@ -380,6 +403,7 @@ def _labels(config: ContainerConfig) -> dict[str, str]:
             stderr=stderr,
             terminal=config.terminal,
             interactive=config.interactive,
+            is_mapped=config.user_namespace is not None,
         )
         labels[LABEL_RESTART] = msgspec.json.encode(again).decode()
     return labels

@@ -9,6 +9,7 @@ from typing import Any
 from msgspec import Struct
 
 from ..interfaces.sandbox import BindMount, ContainerConfig
+from ..model.host_ids import IDS, UserNamespace
 from ..model.launch import Tmpfs
 from .seccomp import seccomp_profile
 from .users import ResolvedUser
@@ -110,6 +111,7 @@ def oci_spec(
         "linux": {
             "cgroupsPath": config.cgroup_path,
             "namespaces": _namespaces(config, host, pid_namespace),
+            **in_user_namespace(config.user_namespace),
             "resources": _resources(config, host),
             "seccomp": seccomp_profile(host.architecture, capabilities),
             "maskedPaths": list(MASKED_PATHS),
@@ -215,7 +217,20 @@ def _namespaces(config: ContainerConfig, host: HostFacts, pid_namespace: str | N
     namespaces.append({"type": "network", "path": config.netns_path})
     if host.cgroup_v2:
         namespaces.append({"type": "cgroup"})
-    return namespaces
+    return [*namespaces, *user_namespaces(config.user_namespace)]
+
+
+def user_namespaces(users: UserNamespace | None) -> list[dict[str, str]]:
+    return [] if users is None else [{"type": "user", "path": users.path}]
+
+
+def in_user_namespace(users: UserNamespace | None) -> dict[str, Any]:
+    """Runtimes join it by its path and want its maps all the same: runc refuses a path without them, and
+    containerd opens its own to who is root there by them."""
+    if users is None:
+        return {}
+    ids = [{"containerID": 0, "hostID": users.first, "size": IDS}]
+    return {"uidMappings": ids, "gidMappings": ids}
 
 
 def _resources(config: ContainerConfig, host: HostFacts) -> dict[str, Any]:

@@ -14,8 +14,13 @@ import subprocess
 import tempfile
 from collections.abc import Callable, Coroutine
 from multiprocessing.connection import Connection
+from pathlib import Path
 from typing import TypeVar
 
+from ..hostnet.mounts import unmount_twins
+from ..hostnet.namespaces import Namespaces
+from ..hostnet.task_namespaces import TaskNamespaces
+from ..hostnet.user_namespaces import UserNamespaces
 from ..interfaces.sandbox import ContainerConfig, EngineUnavailable, Image, PullRequest
 from ..model.knobs import Knobs
 from ..sandbox.containerd_client import Containerd
@@ -35,7 +40,7 @@ T = TypeVar("T")
 class ContainerRig:
     """`containerd` is its process. `base` is the directory below which tests may put what they like."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, user_namespaces: bool = False) -> None:
         self.base = tempfile.mkdtemp(prefix="neargate-test-")
         self.instance = hashlib.sha256(self.base.encode()).hexdigest()[:6]
         self.run_dir = f"/run/neargate-test-{self.instance}"
@@ -48,10 +53,24 @@ class ContainerRig:
         self._holder = subprocess.Popen(["unshare", "--net", "sleep", "infinity"])
         self.registry = RunningRegistry(self.made("registry"))
         self._disks = 0
+        run_dir = Path(self.run_dir)
+        users = UserNamespaces(run_dir / "userns")
+        self._namespaces = TaskNamespaces(Namespaces(run_dir / "netns", _stay), users)
+        self._namespaces.gives_users = user_namespaces
 
     @property
     def netns_path(self) -> str:
         return f"/proc/{self._holder.pid}/ns/net"
+
+    def _namespaces_of(self, task: str) -> dict[str, object]:
+        """Of a task: those of the rig, or its own where each has a user namespace."""
+        if not self._namespaces.gives_users:
+            return {"netns_path": self.netns_path}
+        self._namespaces.ensure(task)
+        return {
+            "netns_path": os.path.join(self.run_dir, "netns", task),
+            "user_namespace": self._namespaces.users_of(task),
+        }
 
     @property
     def address(self) -> str:
@@ -172,7 +191,7 @@ class ContainerRig:
             "name": name,
             "image": image,
             "disk_path": self.made(f"disk-{self._disks}"),
-            "netns_path": self.netns_path,
+            **self._namespaces_of(f"task-{self._disks}"),
             "hostname": "ip-10-0-0-1",
             "args": args,
             "environment": image.environment,
@@ -206,6 +225,9 @@ class ContainerRig:
             self.containerd.wait(30)
             self._holder.kill()
             self._holder.wait()
+            for number in range(1, self._disks + 1):
+                unmount_twins(Path(self.base) / f"disk-{number}")
+                self._namespaces.delete(f"task-{number}")
             shutil.rmtree(self.base, ignore_errors=True)
             shutil.rmtree(self.run_dir, ignore_errors=True)
             shutil.rmtree(f"/run/containerd/runc/{self.namespace}", ignore_errors=True)
@@ -229,6 +251,10 @@ class ContainerRig:
         for state in await engine.list_containers():
             await engine.kill_container(state.runtime_id, 9)
             await engine.delete_container(state.runtime_id)
+
+
+def _stay(reason: str) -> None:
+    raise RuntimeError(reason)
 
 
 def _create_and_wait(
