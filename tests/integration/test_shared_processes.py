@@ -27,7 +27,7 @@ def pause_config(rig: ContainerRig) -> PauseConfig:
     return PauseConfig(
         runtime_id=PAUSE,
         task_id=TASK,
-        netns_path=rig.netns_path,
+        **rig.namespaces_of(TASK),
         cgroup_path=f"{rig.cgroup}/{TASK}/~pause",
         labels=(("kind", "pause"),),
     )

@@ -27,7 +27,7 @@ def _unmount_all(path: Path, flags: int) -> None:
         try:
             libc.umount(str(path), flags)
         except FileNotFoundError:
-            return  # most tasks have none
+            return None  # most tasks have none
         except OSError as error:
             if error.errno != errno.EINVAL:
                 raise

@@ -530,9 +530,7 @@ class LinuxNetwork:
     def _describe(self, task_id: str, eni: Eni) -> TaskNetwork:
         name = _task_namespace(task_id)
         path, users = str(self._namespaces.path(name)), self._task_namespaces.users_of(name)
-        return TaskNetwork(
-            task_id=task_id, eni_id=eni.eni_id, vpc_id=eni.vpc_id, netns_path=path, user_namespace=users
-        )
+        return TaskNetwork(task_id=task_id, eni_id=eni.eni_id, vpc_id=eni.vpc_id, netns_path=path, user_namespace=users)
 
     def _router(self, vpc_id: str) -> Router:
         router = self._vpcs.routers.get(vpc_id)

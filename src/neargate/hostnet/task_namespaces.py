@@ -63,6 +63,11 @@ class TaskNamespaces:
                 self._users.delete(name)
         self._users.sweep()
 
+    def delete_all(self) -> None:
+        """Networks', too, of whatever name."""
+        for name in (*self._namespaces.names(), *self._users.names()):
+            self.delete(name)
+
     def _make(self, name: str) -> None:
         with self._users.made(name) as network:
             self._namespaces.keep(name, network)

@@ -46,7 +46,7 @@ class UserNamespaces:
     def made(self, name: str) -> Iterator[str]:
         """A new user namespace with a network of its own, in the block the path of that: whoever wants it keeps it.
 
-        What an earlier attempt left of the name is replaced, so that its network must be gone. Raises OSError, HostError.
+        What an earlier attempt left of the name is replaced: its network must be gone. Raises OSError, HostError.
         """
         self.delete(name)
         first = first_of(self._claim(name))
@@ -131,7 +131,12 @@ class _Holder:
             raise HostError("user namespaces need the programs unshare and cat (packages util-linux and coreutils)")
         unshare, cat = map(str, programs)
         self._process = subprocess.Popen(
-            [unshare, *kinds, cat], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd="/", env={}
+            [unshare, *kinds, cat],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            cwd="/",
+            env={},
         )
 
     def __enter__(self) -> "_Holder":
@@ -152,7 +157,9 @@ class _Holder:
         except BrokenPipeError:
             is_ready = False
         if not is_ready:
-            raise OSError(f"no user namespace: {_stream(self._process.stderr).read(500).decode(errors='replace').strip()}")
+            raise OSError(
+                f"no user namespace: {_stream(self._process.stderr).read(500).decode(errors='replace').strip()}"
+            )
         for kind in ("uid_map", "gid_map"):
             Path(f"/proc/{self._process.pid}/{kind}").write_text(ids)
 

@@ -19,6 +19,7 @@ _OPEN_TREE_CLONE = 1
 _MOVE_MOUNT_F_EMPTY_PATH = 4
 _AT_EMPTY_PATH = 0x1000
 _AT_FDCWD = -100
+_MNT_DETACH, _UMOUNT_NOFOLLOW = 2, 8
 _RDONLY, _NOSUID, _NODEV, _IDMAP = 0x1, 0x2, 0x4, 0x100000
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -42,6 +43,16 @@ class Twins:
             os.makedirs(target, mode=0o700, exist_ok=True)
             if not _is_mount(target):
                 _attach(source, target, users.mounts_path, _NODEV | more)
+
+    def detach(self) -> None:
+        """For disks that nobody deletes. Lazily; may be repeated."""
+        for target in (self._twin, self._images):
+            while _libc.umount2(os.fsencode(target), _MNT_DETACH | _UMOUNT_NOFOLLOW) == 0:
+                pass
+            try:
+                os.rmdir(target)
+            except FileNotFoundError:
+                pass  # a repeat
 
     def on_disk(self, path: str) -> str:
         """The path in the twin for the disk's or one below it; others as they are."""

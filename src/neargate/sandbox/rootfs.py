@@ -28,7 +28,7 @@ from .rooted import (
     read_rooted,
     set_directory_mode,
 )
-from .users import ResolvedUser, resolve_user
+from .users import ResolvedUser, UnknownUser, resolve_user
 
 _ACCOUNTS_MAX_BYTES = 1024 * 1024
 _MNT_DETACH = 2
@@ -100,6 +100,22 @@ def rootfs_mount(lowers: tuple[str, ...], layer: Layer) -> pb.Mount:
     """What the shim mounts as the container's root."""
     options = [f"lowerdir={':'.join(lowers)}", f"upperdir={layer.upper}", f"workdir={layer.work}"]
     return pb.Mount(type="overlay", source="overlay", options=options)
+
+
+@contextmanager
+def mounted_root(mount: pb.Mount, target: str) -> Iterator[None]:
+    """What the shim does with a `rootfs_mount`, for the length of the block."""
+    _mount_overlay(target, ",".join(mount.options))
+    try:
+        yield
+    finally:
+        unmount_root(target)
+
+
+def unmount_root(target: str) -> None:
+    """Lazily. May be repeated."""
+    while _libc.umount2(os.fsencode(target), _MNT_DETACH | _UMOUNT_NOFOLLOW) == 0:
+        pass  # of an earlier attempt, too
 
 
 def prepare(config: ContainerConfig, lowers: tuple[str, ...], layer: Layer) -> ResolvedUser:
