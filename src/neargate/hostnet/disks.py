@@ -2,8 +2,8 @@
 
 Owns its directory: `template-N.ext4` per size, `TASK.img` per task, `mnt/TASK`, and `mnt/TASK.memory`, which is a tmpfs
 for those that hold something in memory; what an engine mounted beside `mnt/TASK` (`TWINS`) goes with it. A disk that a
-machine has is `TASK.given.img`, and `TASK.charge` says what it was charged. An image gets its final name only when it is
-complete, so a killed creation leaves something that is thrown away or mounted, never half a filesystem. There is no
+machine has is `TASK.given.img`, and `TASK.charge` says what it was charged. An image gets its final name only when it
+is complete, so a killed creation leaves something that is thrown away or mounted, never half a filesystem. There is no
 journal because a disk dies with its task. Promised sizes are accounted: a full backing filesystem corrupts them all.
 """
 
