@@ -80,6 +80,28 @@ def ids(pid: int, kind: str) -> set[int]:
     return {int(word) for line in lines if line.startswith(f"{kind}:") for word in line.split()[1:]}
 
 
+def maps_of(pid: int) -> list[list[str]]:
+    return [Path(f"/proc/{pid}/{name}").read_text().split() for name in ("uid_map", "gid_map")]
+
+
+def owners(directory: str) -> dict[str, int]:
+    """Of the files in its directories, as the host sees them."""
+    return {path.name: path.stat().st_uid for path in Path(directory).glob("[!uwm]*/*")}
+
+
+def half_made_and_mounted_twice(disk: str) -> None:
+    """Beside a disk."""
+    half, twin = (Path(f"{disk}{suffix}") for suffix in TWINS)
+    for directory in (half, twin):
+        directory.mkdir()
+    for _ in range(2):
+        subprocess.run(["mount", "--bind", disk, twin], check=True)
+
+
+def mounts_below(directory: Path) -> list[str]:
+    return [line for line in Path("/proc/self/mountinfo").read_text().splitlines() if str(directory) in line]
+
+
 def test_root_of_a_task_is_nobody_of_the_host_and_no_other_task(rig: ContainerRig, reference: str) -> None:
     async def story(engine: ContainerdSandbox) -> None:
         both = [await begun(rig, engine, reference, "sleep 1000", user=user) for user in ("", "last")]
@@ -89,8 +111,7 @@ def test_root_of_a_task_is_nobody_of_the_host_and_no_other_task(rig: ContainerRi
             assert state is not None and state.pid is not None and config.user_namespace is not None
             first = config.user_namespace.first
             assert ids(state.pid, "Uid") == ids(state.pid, "Gid") == {first + inside}
-            maps = [Path(f"/proc/{state.pid}/{name}").read_text().split() for name in ("uid_map", "gid_map")]
-            assert maps == [["0", str(first), str(IDS)]] * 2, "root of the host is none of its users"
+            assert maps_of(state.pid) == [["0", str(first), str(IDS)]] * 2, "root of the host is none of its users"
             run = await engine.exec(config.runtime_id, "look", ("id", "-u"), timeout_s=10)
             assert int(run.output) == inside, "an executed command is its user, too"
             firsts.append(first)
@@ -114,22 +135,19 @@ def test_what_a_task_writes_is_on_its_disk_as_it_says(rig: ContainerRig, referen
 
     async def story(engine: ContainerdSandbox) -> None:
         disk = rig.made("written")
-        for name, owner in (("shared", 0), ("webs", 1000)):
+        for name, owner in (("shared", 0), ("given", 1000)):
             os.makedirs(os.path.join(disk, name), mode=0o755)
             os.chown(os.path.join(disk, name), owner, owner)
-        mounts = tuple(BindMount(source=os.path.join(disk, name), target=f"/{name}") for name in ("shared", "webs"))
+        mounts = tuple(BindMount(source=os.path.join(disk, name), target=f"/{name}") for name in ("shared", "given"))
         fields: dict[str, Any] = {"disk_path": disk, "task_id": "writes", "mounts": mounts}
         script = (
             "echo x > /shared/roots; cp /bin/busybox /shared/tool; chown web:web /shared/tool; chmod 4755 /shared/tool"
         )
         assert await say(rig, engine, reference, script, name="one", **fields) == []
-        script = "stat -c '%n %u:%g %a' /shared/* /webs; echo y > /webs/own; /shared/tool touch /webs/tools; id -u"
+        script = "stat -c '%n %u:%g %a' /shared/* /given; echo y > /given/own; /shared/tool touch /given/tools; id -u"
         lines = await say(rig, engine, reference, script, name="two", user="web", readonly_root=True, **fields)
-        assert lines == ["/shared/roots 0:0 644", "/shared/tool 1000:1000 4755", "/webs 1000:1000 755", "1000"]
-        owners = {
-            path.name: path.stat().st_uid for path in Path(disk).glob("*/*") if path.parent.name in ("shared", "webs")
-        }
-        assert owners == {"roots": 0, "tool": 1000, "own": 1000, "tools": 1000}
+        assert lines == ["/shared/roots 0:0 644", "/shared/tool 1000:1000 4755", "/given 1000:1000 755", "1000"]
+        assert owners(disk) == {"roots": 0, "tool": 1000, "own": 1000, "tools": 1000}
         script = "chown 65536 /shared/roots 2>&1; mknod /shared/null c 1 3 2>&1; mkdir -p /etc/new; stat -c %u /etc/new"
         lines = await say(rig, engine, reference, script, name="three", **fields)
         assert "Invalid argument" in lines[0] and "not permitted" in lines[1] and lines[2] == "0"
@@ -247,7 +265,7 @@ def test_a_trial_says_whether_this_machine_can(tmp_path: Path) -> None:
         assert "sys" in str(trial(found, "/proc/self/ns/net")), "a network of the host's"
     users.delete("task-a")
     assert not (tmp_path / NAME).exists() and not (tmp_path / "run" / NAME).exists()
-    assert str(tmp_path) not in Path("/proc/self/mountinfo").read_text()
+    assert mounts_below(tmp_path) == []
 
 
 def test_twins_go_with_their_disk(tmp_path: Path) -> None:
@@ -256,15 +274,10 @@ def test_twins_go_with_their_disk(tmp_path: Path) -> None:
     async def scenario() -> None:
         disks = LinuxDisks(OsWorld(), directory=tmp_path / "disks")
         disk = await disks.create_disk("task", 1)
-        half = Path(disk.path + TWINS[0])
-        half.mkdir()
-        twin = Path(disk.path + TWINS[1])
-        twin.mkdir()
-        for _ in range(2):
-            subprocess.run(["mount", "--bind", disk.path, twin], check=True)
+        half_made_and_mounted_twice(disk.path)
         assert await disks.list_disks() == ["task"]
         await disks.delete_disk("task")
         assert await disks.list_disks() == [] and list((tmp_path / "disks" / "mnt").iterdir()) == []
-        assert str(tmp_path) not in Path("/proc/self/mountinfo").read_text()
+        assert mounts_below(tmp_path) == []
 
     asyncio.run(scenario())

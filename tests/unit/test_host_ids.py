@@ -9,7 +9,7 @@ from neargate.hostnet.task_namespaces import TaskNamespaces, seen_from_host
 from neargate.hostnet.user_namespaces import UserNamespaces
 from neargate.interfaces.hostnet import HostError
 from neargate.interfaces.sandbox import PauseConfig
-from neargate.model.host_ids import IDS, RANGES, UserNamespace, first_of, mounts_map, task_map
+from neargate.model.host_ids import IDS, RANGES, UserNamespace, first_of, given_away, mounts_map, task_map
 from neargate.sandbox.id_mapped import Twins
 from neargate.sandbox.oci_spec import oci_spec
 from neargate.sandbox.pause import pause_spec
@@ -34,6 +34,19 @@ def test_only_a_tasks_own_ids_are_some_of_the_hosts() -> None:
     for inside in (-1, 65536):
         with pytest.raises(ValueError, match="none of a task's 65536 ids"):
             USERS.of_host(inside)
+
+
+@pytest.mark.parametrize(
+    ("subids", "line"),
+    [
+        ("ana:100000:65536\nroot:1879048191:1\n", None),
+        ("ana:100000:65536\nbob:1879048191:2\n", "bob:1879048191:2"),
+        ("ana:2147483647:5", "ana:2147483647:5"),
+        ("ana:2147483648:5\nbad:line\nbob:1879048192:0", None),
+    ],
+)
+def test_ids_that_users_of_the_machine_have_are_seen(subids: str, line: str | None) -> None:
+    assert given_away(subids) == line
 
 
 def test_root_of_the_host_has_a_place_among_the_owners_of_files_alone() -> None:
@@ -116,6 +129,9 @@ def test_a_claim_without_a_name_is_given_back_and_that_of_another_instance_only_
     (tmp_path / "other").rmdir()
     one.sweep()
     assert [int(path.name) for path in claims.iterdir()] == [kept]
+    one.delete("task-b")
+    one.sweep()
+    assert not claims.exists(), "nothing of it stays on a machine"
 
 
 def test_a_machine_has_so_many_ranges_and_no_more(tmp_path: Path) -> None:
@@ -134,4 +150,14 @@ def test_half_a_namespace_is_none(tmp_path: Path) -> None:
     kept = TaskNamespaces(Namespaces(tmp_path / "netns", lambda _: None), users)
     assert kept.users_of("task-a") is None
     kept.delete_strays(set())
-    assert list((tmp_path / "claims").iterdir()) == [] and list((tmp_path / "users").iterdir()) == []
+    assert not (tmp_path / "claims").exists() and list((tmp_path / "users").iterdir()) == []
+
+
+def test_where_users_have_ids_of_tasks_no_task_gets_any(tmp_path: Path) -> None:
+    (tmp_path / "subgid").write_text("ana:1900000000:65536\n")
+    users = UserNamespaces(tmp_path / "users", tmp_path / "claims")
+    kept = TaskNamespaces(
+        Namespaces(tmp_path / "netns", lambda _: None), users, (tmp_path / "none", tmp_path / "subgid")
+    )
+    with pytest.raises(HostError, match="subgid gives ids of tasks to users: ana:1900000000:65536"):
+        kept.begin_trial()

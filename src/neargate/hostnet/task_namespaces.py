@@ -6,20 +6,23 @@ is, so that a task keeps what it began with; its user namespace is whole before 
 """
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from ..interfaces.hostnet import HostError
-from ..model.host_ids import IDS, UserNamespace
+from ..model.host_ids import IDS, UserNamespace, given_away
 from .namespaces import Namespaces, set_control
 from .user_namespaces import UserNamespaces
 
+GIVEN = (Path("/etc/subuid"), Path("/etc/subgid"))
 TRIAL = "trial"  # the name of one for the time of a start; a task's is longer
 _PING_GROUPS, _NOBODY = "net.ipv4.ping_group_range", "1 0"
 
 
 class TaskNamespaces:
-    """`gives_users`: for those that are made from now on."""
+    """`gives_users`: for those that are made from now on. `given`: files that say which ids the host's users have."""
 
-    def __init__(self, namespaces: Namespaces, users: UserNamespaces) -> None:
+    def __init__(self, namespaces: Namespaces, users: UserNamespaces, given: tuple[Path, ...] = GIVEN) -> None:
+        self._given = given
         self._namespaces = namespaces
         self._users = users
         self.gives_users = False
@@ -38,6 +41,9 @@ class TaskNamespaces:
 
     def begin_trial(self) -> tuple[UserNamespace, str]:
         """What a task would get, and the path of its network's namespace. Raises OSError, HostError."""
+        for file in self._given:
+            if file.exists() and (line := given_away(file.read_text(errors="replace"))):
+                raise HostError(f"{file} gives ids of tasks to users: {line[:200]}")
         self.delete(TRIAL)
         self._make(TRIAL)
         made = self._users.find(TRIAL)

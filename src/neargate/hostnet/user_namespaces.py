@@ -91,22 +91,33 @@ class UserNamespaces:
             is_unused = holder.parent == self._directory and self._number(holder.name) != number
             if is_unused or not holder.parent.is_dir():
                 (self._claims / str(number)).unlink(missing_ok=True)
+        try:
+            self._claims.rmdir()
+        except OSError:
+            pass  # others have some
 
     def _claim(self, name: str) -> int:
         """The name's number, written down before anything has its ids. Where the search begins follows from the name:
         ids that were in use a moment ago are hardly ever the next task's."""
-        for directory in (self._directory, self._claims):
-            directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         begin = crc32(name.encode())
         for step in range(RANGES):
             number = (begin + step) % RANGES
             try:
-                os.symlink(self._directory / name, self._claims / str(number))
+                self._link(number, self._directory / name)
             except FileExistsError:
                 continue
             os.symlink(str(number), self._directory / f"{name}{_RANGE}")
             return number
         raise HostError(f"all {RANGES} ranges of user ids of this machine are in use")
+
+    def _link(self, number: int, holder: Path) -> None:
+        try:
+            os.symlink(holder, self._claims / str(number))
+        except FileNotFoundError:
+            # The first claim, or another instance gave back the last one at this moment.
+            self._claims.mkdir(mode=0o700, parents=True, exist_ok=True)
+            os.symlink(holder, self._claims / str(number))
 
     def _number(self, name: str) -> int | None:
         try:

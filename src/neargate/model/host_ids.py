@@ -44,3 +44,14 @@ def task_map(first: int) -> str:
 def mounts_map(first: int) -> str:
     """The same for the task's files, with a place for root of the host: without one what he mounts is read-only."""
     return f"{task_map(first)}{IDS} 0 1\n"
+
+
+def given_away(subids: str) -> str | None:
+    """The first line of /etc/subuid or /etc/subgid (`user:first:count`) that gives somebody some of these ids."""
+    for line in subids.splitlines():
+        words = line.strip().split(":")
+        if len(words) == 3 and words[1].isdecimal() and words[2].isdecimal():
+            first, count = int(words[1]), int(words[2])
+            if count and first < FIRST + RANGES * IDS and first + count > FIRST:
+                return line.strip()
+    return None
