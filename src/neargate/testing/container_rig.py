@@ -21,7 +21,7 @@ from ..hostnet.mounts import unmount_twins
 from ..hostnet.namespaces import Namespaces
 from ..hostnet.task_namespaces import TaskNamespaces
 from ..hostnet.user_namespaces import UserNamespaces
-from ..interfaces.hostnet import TWIN_OF_DISK
+from ..interfaces.hostnet import TWIN_OF_DISK, TWINS
 from ..interfaces.sandbox import ContainerConfig, EngineUnavailable, Image, PullRequest
 from ..model.knobs import Knobs
 from ..sandbox.containerd_client import Containerd
@@ -208,6 +208,12 @@ class ContainerRig:
         assert config.log_path is not None
         with open(config.log_path, encoding="utf-8", errors="replace") as file:
             return file.read()
+
+    def mounts_of(self, config: ContainerConfig) -> list[str]:
+        """What is mounted on its disk. The disk's twins are not: they are the task's, and go with the disk."""
+        with open("/proc/self/mounts", encoding="utf-8") as file:
+            found = [line.split()[1] for line in file]
+        return [path for path in found if config.disk_path in path and not path.endswith(TWINS)]
 
     def made(self, name: str) -> str:
         """A directory of this name below `base`."""
