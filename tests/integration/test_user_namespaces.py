@@ -13,6 +13,8 @@ from msgspec.structs import replace
 
 from neargate.hostnet.disks import LinuxDisks
 from neargate.hostnet.mounts import is_mounted
+from neargate.hostnet.network import LinuxNetwork
+from neargate.hostnet.task_namespaces import TRIAL
 from neargate.hostnet.user_namespaces import CLAIMS, UserNamespaces
 from neargate.interfaces.hostnet import TWINS, TaskNetwork
 from neargate.interfaces.sandbox import BindMount, ContainerConfig, SandboxError
@@ -209,6 +211,8 @@ def test_the_network_belongs_to_the_tasks_users(rig: ContainerRig, reference: st
             assert lines[3:] == ["eth0", "lo", "default via 172.31.0.1 dev eth0  src 172.31.1.4 ", "1"]
         await lab.restart()
         assert await lab.network.list_tasks() == [first, second], "an agent that comes later finds them as they are"
+        later = await lab.attach("t2", eni(6))
+        assert later.user_namespace is None, "without a word of them it gives none"
         claims = {path: os.readlink(path) for path in CLAIMS.iterdir() if str(lab.directory) in os.readlink(path)}
         assert len(claims) == 2
         await lab.network.detach_eni("t0")
@@ -223,14 +227,26 @@ def test_the_network_belongs_to_the_tasks_users(rig: ContainerRig, reference: st
     run(scenario)
 
 
-def in_user_namespaces(lab: NetLab) -> Any:
-    async def nothing(users: UserNamespace, netns_path: str) -> str | None:
+def in_user_namespaces(lab: NetLab, reason: str | None = None) -> LinuxNetwork:
+    async def against(users: UserNamespace, netns_path: str) -> str | None:
         assert is_mounted(Path(users.path)) and is_mounted(Path(netns_path))
-        return None
+        return reason
 
     made = lab.another_agent()
-    made._against_users = nothing
+    made._against_users = against
     return made
+
+
+def test_where_a_trial_fails_tasks_run_as_without(run: Run) -> None:
+    async def scenario(lab: NetLab) -> None:
+        lab.network = in_user_namespaces(lab, "crun: too old")
+        await lab.network.start()
+        await lab.network.apply_vpc(plan(1))
+        assert (await lab.attach("t0", eni(4))).user_namespace is None
+        assert not any((lab.directory / "userns").iterdir()), "nothing is left of the trial"
+        assert not (lab.directory / "netns" / TRIAL).exists()
+
+    run(scenario)
 
 
 def of_network(network: TaskNetwork) -> dict[str, Any]:
