@@ -49,7 +49,7 @@ def reference(rig: ContainerRig) -> str:
         Entry(path="srv/web", content=b"web\n", mode=0o600, uid=1000, gid=1000),
         Entry(path="srv/last", content=b"last\n", mode=0o600, uid=65533, gid=65532),
         Entry(path="srv/beyond", content=b"beyond\n", mode=0o644, uid=100000, gid=100000),
-        Entry(path="bin/set-user-id", content=Path("/bin/busybox").read_bytes(), mode=0o4755, uid=1000, gid=0),
+        Entry(path="tools/ping", content=Path("/bin/busybox").read_bytes(), mode=0o4755),
     ]
     return rig.push("owners", build_image([busybox_layer(), build_layer(entries)]))
 
@@ -125,11 +125,14 @@ def test_root_of_a_task_is_nobody_of_the_host_and_no_other_task(rig: ContainerRi
 
 
 def test_files_of_an_image_have_the_owners_that_it_says(rig: ContainerRig, reference: str) -> None:
-    script = "stat -c '%n %u:%g' /srv/* /etc /; cat /srv/beyond; set-user-id id -u; ln /srv/last /srv/x; cat /srv/x"
+    script = "stat -c '%n %u:%g' /srv/* /etc /; cat /srv/beyond; ln /srv/last /srv/x; cat /srv/x"
     lines = said(rig, reference, script, user="0")
     assert lines[:5] == ["/srv/beyond 65534:65534", "/srv/last 65533:65532", "/srv/web 1000:1000", "/etc 0:0", "/ 0:0"]
-    assert lines[5:] == ["beyond", "0", "last"], "root reads all, and one that nobody owns as anybody does"
-    assert said(rig, reference, "cat /srv/web; cat /srv/last 2>/dev/null || set-user-id id -u", user="4711") == []
+    assert lines[5:] == ["beyond", "last"]
+    # Its network has no address: who may make the socket hears so, and who may not that he may not.
+    pings = "for ping in /bin/ping /tools/ping; do $ping -c 1 127.0.0.1 2>&1 | grep -c denied; done"
+    script = f"cat /srv/web 2>&1; {pings}; true"
+    assert said(rig, reference, script, user="4711") == ["cat: can't open '/srv/web': Permission denied", "1", "0"]
 
 
 def test_what_a_task_writes_is_on_its_disk_as_it_says(rig: ContainerRig, reference: str) -> None:
@@ -142,14 +145,13 @@ def test_what_a_task_writes_is_on_its_disk_as_it_says(rig: ContainerRig, referen
             os.chown(os.path.join(disk, name), owner, owner)
         mounts = tuple(BindMount(source=os.path.join(disk, name), target=f"/{name}") for name in ("shared", "given"))
         fields: dict[str, Any] = {"disk_path": disk, "task_id": "writes", "mounts": mounts}
-        script = (
-            "echo x > /shared/roots; cp /bin/busybox /shared/tool; chown web:web /shared/tool; chmod 4755 /shared/tool"
-        )
+        tool = "cp /bin/busybox /shared/touch; chown web:web /shared/touch; chmod 4755 /shared/touch"
+        script = f"echo x > /shared/roots; {tool}"
         assert await say(rig, engine, reference, script, name="one", **fields) == []
-        script = "stat -c '%n %u:%g %a' /shared/* /given; echo y > /given/own; /shared/tool touch /given/tools; id -u"
+        script = "stat -c '%n %u:%g %a' /shared/* /given; echo y > /given/own; /shared/touch /given/tools; id -u"
         lines = await say(rig, engine, reference, script, name="two", user="web", readonly_root=True, **fields)
-        assert lines == ["/shared/roots 0:0 644", "/shared/tool 1000:1000 4755", "/given 1000:1000 755", "1000"]
-        assert owners(disk) == {"roots": 0, "tool": 1000, "own": 1000, "tools": 1000}
+        assert lines == ["/shared/roots 0:0 644", "/shared/touch 1000:1000 4755", "/given 1000:1000 755", "1000"]
+        assert owners(disk) == {"roots": 0, "touch": 1000, "own": 1000, "tools": 1000}
         script = "chown 65536 /shared/roots 2>&1; mknod /shared/null c 1 3 2>&1; mkdir -p /etc/new; stat -c %u /etc/new"
         lines = await say(rig, engine, reference, script, name="three", **fields)
         assert "Invalid argument" in lines[0] and "not permitted" in lines[1] and lines[2] == "0"
@@ -172,16 +174,16 @@ def test_a_secret_in_memory_is_its_users_alone(rig: ContainerRig, reference: str
 def test_a_user_beyond_the_range_is_told_so(rig: ContainerRig, reference: str) -> None:
     with pytest.raises(SandboxError) as caught:
         said(rig, reference, "true", user="65536")
-    assert caught.value.reason == (
-        "CannotStartContainerError: ResourceInitializationError: failed to create new container runtime task: unable "
-        "to start container process: 65536 is none of a task's 65536 ids, which is all that tasks have on this host "
-        "(--user-namespaces)"
-    )
+    assert caught.value.reason.startswith("CannotStartContainerError: ")
+    assert (
+        "unable to start container process: 65536 is none of a task's 65536 ids, which is all that tasks have on this "
+        "host (--user-namespaces)"
+    ) in caught.value.reason
 
 
 def test_limits_and_ports_are_those_of_any_task(rig: ContainerRig, reference: str) -> None:
     limits = (Ulimit(name="nofile", soft=1024, hard=4096),)
-    bound = "timeout 1 nc -l -p 80 -s 127.0.0.1; test $? = 143; echo $?"
+    bound = "timeout 1 nc -l -p 80; test $? = 143; echo $?"
     script = f"ulimit -n; ulimit -Hn; {bound}; grep CapBnd /proc/self/status"
     lines = said(rig, reference, script, ulimits=limits)
     assert lines[:3] == ["1024", "4096", "0"] and lines[3].split() == ["CapBnd:", "00000000a80425fb"]
@@ -192,6 +194,7 @@ def test_the_network_belongs_to_the_tasks_users(rig: ContainerRig, reference: st
     """Its parameters, raw and ping sockets: as with a network of the host's."""
 
     async def scenario(lab: NetLab) -> None:
+        await lab.network.close()
         lab.network = in_user_namespaces(lab)
         await lab.network.start()
         await lab.network.apply_vpc(plan(1))
@@ -208,7 +211,8 @@ def test_the_network_belongs_to_the_tasks_users(rig: ContainerRig, reference: st
         for user in ("0", "web"):
             lines = await asyncio.to_thread(said, rig, reference, script, **of_network(first), user=user)
             assert lines[:3] == ["77", "0\t65535", "0"]
-            assert lines[3:] == ["eth0", "lo", "default via 172.31.0.1 dev eth0  src 172.31.1.4 ", "1"]
+            assert lines[3:5] == ["eth0", "lo"] and lines[5].startswith("default via 172.31.0.1 dev eth0")
+            assert lines[6] == "1"
         await lab.restart()
         assert await lab.network.list_tasks() == [first, second], "an agent that comes later finds them as they are"
         later = await lab.attach("t2", eni(6))
@@ -239,6 +243,7 @@ def in_user_namespaces(lab: NetLab, reason: str | None = None) -> LinuxNetwork:
 
 def test_where_a_trial_fails_tasks_run_as_without(run: Run) -> None:
     async def scenario(lab: NetLab) -> None:
+        await lab.network.close()
         lab.network = in_user_namespaces(lab, "crun: too old")
         await lab.network.start()
         await lab.network.apply_vpc(plan(1))
@@ -278,7 +283,7 @@ def test_a_trial_says_whether_this_machine_can(tmp_path: Path) -> None:
         assert trial(found, network) is None
         # The kernel mounts it all the same, read-only, when root of the host has no place among the owners.
         assert "ead-only file system" in str(trial(replace(found, mounts_path=found.path), network))
-        assert "sys" in str(trial(found, "/proc/self/ns/net")), "a network of the host's"
+        assert trial(found, "/proc/self/ns/net") is not None, "a network of the host's"
     users.delete("task-a")
     assert not (tmp_path / NAME).exists() and not (tmp_path / "run" / NAME).exists()
     assert mounts_below(tmp_path) == []
