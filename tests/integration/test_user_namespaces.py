@@ -152,6 +152,9 @@ def test_what_a_task_writes_is_on_its_disk_as_it_says(rig: ContainerRig, referen
         lines = await say(rig, engine, reference, script, name="two", user="web", readonly_root=True, **fields)
         assert lines == ["/shared/roots 0:0 644", "/shared/touch 1000:1000 4755", "/given 1000:1000 755", "1000"]
         assert owners(disk) == {"roots": 0, "touch": 1000, "own": 1000, "tools": 1000}
+        kept = tuple(replace(mount, read_only=True) for mount in mounts)
+        script = "cat /shared/roots; touch /given/more 2>&1 | grep -c ead-only"
+        assert await say(rig, engine, reference, script, name="reads", **fields | {"mounts": kept}) == ["x", "1"]
         script = "chown 65536 /shared/roots 2>&1; mknod /shared/null c 1 3 2>&1; mkdir -p /etc/new; stat -c %u /etc/new"
         lines = await say(rig, engine, reference, script, name="three", **fields)
         assert "Invalid argument" in lines[0] and "not permitted" in lines[1] and lines[2] == "0"

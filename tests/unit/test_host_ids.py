@@ -1,6 +1,7 @@
 """A task's range of the host's user ids, and what its containers are told of it."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -8,7 +9,7 @@ from neargate.hostnet.namespaces import Namespaces
 from neargate.hostnet.task_namespaces import TaskNamespaces, seen_from_host
 from neargate.hostnet.user_namespaces import UserNamespaces
 from neargate.interfaces.hostnet import HostError
-from neargate.interfaces.sandbox import PauseConfig
+from neargate.interfaces.sandbox import BindMount, PauseConfig
 from neargate.model.host_ids import IDS, RANGES, UserNamespace, first_of, given_away, mounts_map, task_map
 from neargate.sandbox.id_mapped import Twins
 from neargate.sandbox.oci_spec import oci_spec
@@ -68,8 +69,24 @@ def test_a_container_joins_by_path_and_is_told_the_maps() -> None:
 
 
 def test_a_container_without_one_is_as_ever() -> None:
-    linux = oci_spec(container(), ResolvedUser(uid=0, gid=0), host(), pid_namespace=None, shim_group="g")["linux"]
+    mounts = (BindMount(source="/disk/v", target="/v", read_only=True),)
+    bare = container(mounts=mounts)
+    spec = oci_spec(bare, ResolvedUser(uid=0, gid=0), host(), pid_namespace=None, shim_group="g")
+    linux = spec["linux"]
     assert "uidMappings" not in linux and "user" not in {item["type"] for item in linux["namespaces"]}
+    assert options(spec, "/v") == ["rbind", "rprivate", "ro"]
+
+
+def test_a_mount_says_again_what_its_disk_is_or_an_older_runc_may_not_make_it_read_only() -> None:
+    mounts = (BindMount(source="/disk/v", target="/v", read_only=True),)
+    config = container(mounts=mounts, init_process=True, user_namespace=USERS)
+    spec = oci_spec(config, ResolvedUser(uid=0, gid=0), host(), pid_namespace=None, shim_group="g")
+    assert options(spec, "/v") == options(spec, "/dev/init") == ["rbind", "rprivate", "ro", "nodev"]
+
+
+def options(spec: dict[str, Any], target: str) -> list[str]:
+    [mount] = [item for item in spec["mounts"] if item["destination"] == target]
+    return list(mount["options"])
 
 
 def test_paths_of_the_disk_and_of_layers_lead_to_their_twins() -> None:

@@ -186,8 +186,10 @@ def _system_mounts() -> list[dict[str, Any]]:
 
 def _own_mounts(config: ContainerConfig, init_path: str | None) -> list[dict[str, Any]]:
     """The task's mounts, outer ones before those inside them, whatever their kind."""
-    init = [] if init_path is None else [_bind(BindMount(source=init_path, target=INIT_TARGET, read_only=True))]
-    mounts = [*init, *map(_bind, config.mounts), *map(_tmpfs, config.tmpfs)]
+    init = () if init_path is None else (BindMount(source=init_path, target=INIT_TARGET, read_only=True),)
+    is_mapped = config.user_namespace is not None
+    binds = [_bind(mount, is_mapped=is_mapped) for mount in (*init, *config.mounts)]
+    mounts = [*binds, *map(_tmpfs, config.tmpfs)]
     return sorted(mounts, key=lambda mount: str(mount["destination"]).rstrip("/").count("/"))
 
 
@@ -195,9 +197,11 @@ def _mount(target: str, kind: str, source: str, *options: str) -> dict[str, Any]
     return {"destination": target, "type": kind, "source": source, "options": list(options)}
 
 
-def _bind(mount: BindMount) -> dict[str, Any]:
+def _bind(mount: BindMount, *, is_mapped: bool = False) -> dict[str, Any]:
+    """`is_mapped`: in a user namespace nobody may make a mount of the host's laxer, nor read-only without saying again
+    what it is, which older runtimes forget: a task's disk has no devices."""
     access = "ro" if mount.read_only else "rw"
-    plain = ("nosuid", "nodev", "noexec") if mount.is_data else ()
+    plain = ("nosuid", "nodev", "noexec") if mount.is_data else ("nodev",) if is_mapped else ()
     return _mount(mount.target, "bind", mount.source, "rbind", "rprivate", access, *plain)
 
 

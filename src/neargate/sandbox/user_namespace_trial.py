@@ -19,7 +19,7 @@ from .runtime_probe import NoRuntime, probe_runtime, run_throw_away, throw_away_
 NAME = "user-namespace-trial"
 _OWNER = 4711
 # `test -O` asks whether root owns it: with the disk's own owners it would be nobody's.
-_SCRIPT = f"set -e; test -O /given; echo word >> /given; echo word > /written; chown {_OWNER}:{_OWNER} /written"
+_SCRIPT = f"set -e; test -O /given; echo word >> /given; cat < /kept > /written; chown {_OWNER}:{_OWNER} /written"
 _DIRECTORIES = ("dev", "proc", "sys", "usr", "bin", "lib", "lib64")
 
 
@@ -62,7 +62,7 @@ def _lay_out(place: str, disk: str, lower: str, bundle: str) -> None:
         os.makedirs(path, mode=0o755)
     for name in _DIRECTORIES:
         os.mkdir(os.path.join(lower, name), 0o755)
-    for path in (os.path.join(disk, "given"), os.path.join(lower, "given")):
+    for path in (os.path.join(disk, "given"), os.path.join(lower, "given"), os.path.join(lower, "kept")):
         os.close(os.open(path, os.O_CREAT | os.O_WRONLY | os.O_EXCL | os.O_CLOEXEC, 0o644))
 
 
@@ -76,7 +76,8 @@ def _spec(users: UserNamespace, netns_path: str, cgroup_path: str, given: str) -
     spec["process"]["args"] = ["/bin/sh", "-c", _SCRIPT]
     spec["process"]["capabilities"] = {kind: ["CAP_CHOWN"] for kind in ("bounding", "effective", "permitted")}
     spec["mounts"] += [
-        {"destination": "/given", "type": "bind", "source": given, "options": ["bind", "rw"]},
+        {"destination": "/given", "type": "bind", "source": given, "options": ["bind", "rw", "nodev"]},
+        {"destination": "/kept", "type": "bind", "source": given, "options": ["bind", "ro", "nodev"]},
         {"destination": "/sys", "type": "sysfs", "source": "sysfs", "options": ["nosuid", "noexec", "nodev", "ro"]},
     ]
     return spec
