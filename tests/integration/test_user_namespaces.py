@@ -3,6 +3,7 @@
 import asyncio
 import os
 import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -14,7 +15,7 @@ from msgspec.structs import replace
 from neargate.hostnet.disks import LinuxDisks
 from neargate.hostnet.mounts import is_mounted
 from neargate.hostnet.network import LinuxNetwork
-from neargate.hostnet.task_namespaces import TRIAL
+from neargate.hostnet.task_namespaces import NO_USERS_NOTE, TRIAL
 from neargate.hostnet.user_namespaces import CLAIMS, UserNamespaces
 from neargate.interfaces.hostnet import TWINS, TaskNetwork
 from neargate.interfaces.sandbox import BindMount, ContainerConfig, SandboxError
@@ -32,6 +33,23 @@ from .own_network import Run
 
 pytestmark = pytest.mark.root
 
+PINGED = "ping -c 1 -W 2 127.0.0.1 > /dev/null; echo $?"
+# By user 1000 of a task's namespaces: argv has their paths. The kernel lets only a process of one thread in.
+PING_SOCKET = """
+import ctypes, os, socket, sys
+libc = ctypes.CDLL(None, use_errno=True)
+for path in sys.argv[1:]:
+    assert libc.setns(os.open(path, os.O_RDONLY), 0) == 0, path
+os.setgroups([])
+os.setresgid(1000, 1000, 1000)
+os.setresuid(1000, 1000, 1000)
+try:
+    socket.socket(socket.AF_INET, socket.SOCK_DGRAM, socket.IPPROTO_ICMP)
+except PermissionError:
+    print("refused")
+else:
+    print("made")
+"""
 PEOPLE = b"root:x:0:0::/root:/bin/sh\nweb:x:1000:1000::/:/bin/sh\nlast:x:65534:65534::/:/bin/sh\n"
 
 
@@ -186,7 +204,7 @@ def test_a_user_beyond_the_range_is_told_so(rig: ContainerRig, reference: str) -
 
 def test_limits_and_ports_are_those_of_any_task(rig: ContainerRig, reference: str) -> None:
     limits = (Ulimit(name="nofile", soft=1024, hard=4096),)
-    bound = "timeout 1 nc -l -p 80; test $? = 143; echo $?"
+    bound = "(timeout 1 nc -l -p 80; test $? = 143; echo $?) 2>/dev/null"
     script = f"ulimit -n; ulimit -Hn; {bound}; grep CapBnd /proc/self/status"
     lines = said(rig, reference, script, ulimits=limits)
     assert lines[:3] == ["1024", "4096", "0"] and lines[3].split() == ["CapBnd:", "00000000a80425fb"]
@@ -208,14 +226,15 @@ def test_the_network_belongs_to_the_tasks_users(rig: ContainerRig, reference: st
         await lab.network.set_controls("t0", controls)
         script = (
             "cat /proc/sys/net/core/somaxconn /proc/sys/net/ipv4/ping_group_range; "
-            "ping -c 1 -W 2 127.0.0.1 > /dev/null; echo $?; ls /sys/class/net; ip route | head -1; "
+            "ls /sys/class/net; ip route | head -1; "
             "(echo 1 > /proc/sys/net/core/somaxconn) 2>&1 | grep -c ead-only"
         )
         for user in ("0", "web"):
             lines = await asyncio.to_thread(said, rig, reference, script, **of_network(first), user=user)
-            assert lines[:3] == ["77", "0\t65535", "0"]
-            assert lines[3:5] == ["eth0", "lo"] and lines[5].startswith("default via 172.31.0.1 dev eth0")
-            assert lines[6] == "1"
+            assert lines[:4] == ["77", "0\t65535", "eth0", "lo"]
+            assert lines[4].startswith("default via 172.31.0.1 dev eth0") and lines[5] == "1"
+        assert await asyncio.to_thread(said, rig, reference, PINGED, **of_network(first)) == ["0"], "a raw socket"
+        assert [makes_ping_socket(network) for network in (first, second)] == [True, False]
         await lab.restart()
         assert await lab.network.list_tasks() == [first, second], "an agent that comes later finds them as they are"
         later = await lab.attach("t2", eni(6))
@@ -232,6 +251,13 @@ def test_the_network_belongs_to_the_tasks_users(rig: ContainerRig, reference: st
         assert not any(path.is_symlink() for path in claims) and not (lab.directory / "userns").exists()
 
     run(scenario)
+
+
+def makes_ping_socket(network: TaskNetwork) -> bool:
+    assert network.user_namespace is not None
+    argv = [sys.executable, "-c", PING_SOCKET, network.user_namespace.path, network.netns_path]
+    done = subprocess.run(argv, capture_output=True, text=True, check=True)
+    return {"made\n": True, "refused\n": False}[done.stdout]
 
 
 def in_user_namespaces(lab: NetLab, reason: str | None = None) -> LinuxNetwork:
@@ -253,6 +279,7 @@ def test_where_a_trial_fails_tasks_run_as_without(run: Run) -> None:
         assert (await lab.attach("t0", eni(4))).user_namespace is None
         assert not any((lab.directory / "userns").iterdir()), "nothing is left of the trial"
         assert not (lab.directory / "netns" / TRIAL).exists()
+        assert (lab.directory / NO_USERS_NOTE).read_text() == "crun: too old"
 
     run(scenario)
 

@@ -8,8 +8,10 @@ import pytest
 from neargate.cli import agent, config
 from neargate.cli.agent import _against_users
 from neargate.cli.config import RegionConfig
+from neargate.cli.doctor import Finding, _user_namespaces
 from neargate.cli.paths import RegionPaths
 from neargate.cli.problems import Problem
+from neargate.hostnet.task_namespaces import NO_USERS_NOTE
 from neargate.model.host_ids import UserNamespace
 from neargate.world import OsWorld
 
@@ -53,3 +55,22 @@ def test_the_trial_is_on_the_filesystem_of_images_and_apart_from_the_engine(
 def test_another_word_is_refused() -> None:
     with pytest.raises(Problem, match="--user-namespaces 'yes': choose no or auto"):
         config.check(RegionConfig(user_namespaces="yes"))
+
+
+@pytest.mark.parametrize(
+    ("word", "note", "said"),
+    [
+        ("auto", "", [Finding("ok", "tasks run in user namespaces")]),
+        ("auto", "crun: x", [Finding("note", "tasks run without user namespaces, which fail here: crun: x")]),
+        ("auto", None, []),
+        ("no", "crun: x", []),
+    ],
+)
+def test_doctor_says_what_the_trial_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, word: str, note: str | None, said: list[Finding]
+) -> None:
+    monkeypatch.setattr(RegionPaths, "run", tmp_path)
+    (tmp_path / "net").mkdir()
+    if note is not None:
+        (tmp_path / "net" / NO_USERS_NOTE).write_text(note)
+    assert _user_namespaces(RegionPaths(tmp_path), RegionConfig(user_namespaces=word)) == said

@@ -45,7 +45,7 @@ from .nftables import NftablesError, NftablesMissing
 from .public_pools import PublicPools
 from .router import Router, interface_name, namespace_name, private_addresses
 from .task_link import configure_task, gateway_of
-from .task_namespaces import TRIAL, TaskNamespaces
+from .task_namespaces import NO_USERS_NOTE, TaskNamespaces
 from .user_namespaces import UserNamespaces
 from .vpcs import Vpcs
 
@@ -108,18 +108,17 @@ class LinuxNetwork:
     async def start(self) -> None:
         await self._do("start the host's network", self._start)
         if self._against_users is not None:
-            reason = await self._try_users(self._against_users)
-            self._task_namespaces.gives_users = reason is None
-            log.info("whether tasks get user namespaces", given=reason is None, reason=reason)
+            await self._try_users(self._against_users)
 
-    async def _try_users(self, against: Trial) -> str | None:
+    async def _try_users(self, against: Trial) -> None:
         try:
             users, netns_path = await self._do("make a user namespace", self._task_namespaces.begin_trial)
-            return await against(users, netns_path)
+            reason = await against(users, netns_path)
         except HostError as error:
-            return error.reason
-        finally:
-            await self._do("remove a user namespace", lambda: self._task_namespaces.delete(TRIAL))
+            reason = error.reason
+        note = self._run_dir / NO_USERS_NOTE
+        await self._do("end a trial", lambda: self._task_namespaces.end_trial(reason, note))
+        log.info("whether tasks get user namespaces", given=reason is None, reason=reason)
 
     async def apply_vpc(self, plan: VpcPlan) -> None:
         await self._do(f"apply the rules of {plan.vpc_id}", lambda: self._apply(plan))
@@ -517,6 +516,7 @@ class LinuxNetwork:
         self._task_namespaces.delete_strays(set())
         for directory in ("netns", "userns"):
             shutil.rmtree(self._run_dir / directory, ignore_errors=True)
+        (self._run_dir / NO_USERS_NOTE).unlink(missing_ok=True)
         self._records.clear()
 
     def _close(self) -> None:

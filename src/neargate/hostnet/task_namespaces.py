@@ -15,6 +15,7 @@ from .user_namespaces import UserNamespaces
 
 GIVEN = (Path("/etc/subuid"), Path("/etc/subgid"))
 TRIAL = "trial"  # the name of one for the time of a start; a task's is longer
+NO_USERS_NOTE = "why-no-user-namespaces"  # in the network's run directory: `end_trial`
 _PING_GROUPS, _NOBODY = "net.ipv4.ping_group_range", "1 0"
 
 
@@ -50,6 +51,12 @@ class TaskNamespaces:
         if made is None:
             raise HostError("a user namespace does not last")
         return made, str(self._namespaces.path(TRIAL))
+
+    def end_trial(self, reason: str | None, note: Path) -> None:
+        """`reason`: what was found against it. `note`: a file that says so to others; empty: nothing."""
+        self.delete(TRIAL)
+        self.gives_users = reason is None
+        note.write_text(reason or "")
 
     def set_controls(self, name: str, controls: Sequence[tuple[str, str]]) -> None:
         """In the calling thread's namespace, which is that of this name. Raises HostError."""
