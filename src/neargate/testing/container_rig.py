@@ -201,7 +201,8 @@ class ContainerRig:
             "log_path": os.path.join(self.base, f"log-{self._disks}-{name}"),
         }
         fields |= more
-        fields = self.namespaces_of(str(fields["task_id"])) | fields
+        if "netns_path" not in fields:
+            fields |= self.namespaces_of(str(fields["task_id"]))
         return ContainerConfig(**fields)
 
     def log(self, config: ContainerConfig) -> str:
