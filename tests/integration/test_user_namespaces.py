@@ -192,6 +192,33 @@ def test_a_secret_in_memory_is_its_users_alone(rig: ContainerRig, reference: str
     ) == ["cat: can't open '/run/key': Permission denied"]
 
 
+def test_output_is_opened_again_by_its_name(rig: ContainerRig, reference: str) -> None:
+    """As web servers do whose log files are links to it; by exec too, and after a restart."""
+
+    async def story(engine: ContainerdSandbox) -> None:
+        for user in ("", "web"):
+            script = "echo one > /proc/1/fd/1; echo two > /dev/stdout; sleep 1000"
+            config = await begun(rig, engine, reference, script, user=user, may_restart=True)
+            await logged(rig, config, ["one", "two"])
+            done = await engine.exec(config.runtime_id, "say", ("sh", "-c", "echo x > /proc/1/fd/1"), timeout_s=10)
+            assert done.exit_code == 0, done.output
+            await engine.kill_container(config.runtime_id, 9)
+            await stopped(engine, config.runtime_id)
+            await engine.restart_container(config.runtime_id)
+            await logged(rig, config, ["one", "two", "x", "one", "two"])
+            await engine.delete_container(config.runtime_id)
+
+    rig.run(story)
+
+
+async def logged(rig: ContainerRig, config: ContainerConfig, lines: list[str]) -> None:
+    for _ in range(400):
+        if rig.log(config).splitlines() == lines:
+            return
+        await asyncio.sleep(0.02)
+    raise AssertionError(rig.log(config))
+
+
 def test_a_user_beyond_the_range_is_told_so(rig: ContainerRig, reference: str) -> None:
     with pytest.raises(SandboxError) as caught:
         said(rig, reference, "true", user="65536")
