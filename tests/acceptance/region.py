@@ -23,6 +23,7 @@ from neargate.cli import sample
 from neargate.cli.paths import RegionPaths
 from neargate.testing import oci_image
 from neargate.testing.cgroup_paths import cgroup_paths
+from neargate.testing.container_rig import IN_USER_NAMESPACES
 
 from .registries import registry_of_tests
 
@@ -72,7 +73,8 @@ class LiveRegion:
 
     def up(self, *options: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         """`neargate up --background`. Tests have registries on loopback, which must be named to a region."""
-        return self.command("up", "--background", "--port", str(self.port), *NAMED, *options, check=check)
+        users = ("--user-namespaces", "auto") if IN_USER_NAMESPACES else ()
+        return self.command("up", "--background", "--port", str(self.port), *NAMED, *users, *options, check=check)
 
     def command(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         """Run `neargate ARGUMENTS --data ...`."""

@@ -18,8 +18,10 @@ from neargate.hostnet.cgroups import LinuxCgroups
 from neargate.hostnet.disks import LinuxDisks
 from neargate.hostnet.network import LinuxNetwork
 from neargate.model.capacity import HostCapacity, HostFacts
+from neargate.model.host_ids import UserNamespace
 from neargate.model.knobs import Knobs
 from neargate.sandbox.engine import ContainerdSandbox
+from neargate.testing.container_rig import IN_USER_NAMESPACES
 from neargate.world import OsWorld
 
 
@@ -55,6 +57,7 @@ async def main(given: dict[str, str]) -> None:
             run_dir=base / "net",
             public_pool=given["pool"],
             endpoint_port=int(given["api_port"]),
+            against_users=_nothing if IN_USER_NAMESPACES else None,
         ),
         disks=LinuxDisks(world, directory=base / "disks", knobs=knobs),
         cgroups=LinuxCgroups(world, instance=given["instance"]),
@@ -65,6 +68,11 @@ async def main(given: dict[str, str]) -> None:
         reached=reached,
     )
     await agent.run()
+
+
+async def _nothing(users: UserNamespace, netns_path: str) -> str | None:
+    """What there is against user namespaces here."""
+    return None
 
 
 if __name__ == "__main__":

@@ -193,7 +193,7 @@ def test_nothing_is_left(rig: ContainerRig, reference: str) -> None:
         assert (client.list_snapshots(), client.list_leases()) == before
         assert client.list_containers() == []
         client.close()
-        assert config.disk_path not in read("/proc/self/mounts")
+        assert rig.mounts_of(config) == []
         assert os.listdir(os.path.join(rig.run_dir, "fifos")) == []
 
     rig.run(story)
@@ -353,7 +353,8 @@ def test_environment_hostname_and_directory(rig: ContainerRig, reference: str) -
 
 
 def test_mounts(rig: ContainerRig, reference: str) -> None:
-    volume, single = os.path.join(rig.base, "volume"), os.path.join(rig.base, "single")
+    disk = rig.made("disk-with-volumes")
+    volume, single = os.path.join(disk, "volume"), os.path.join(disk, "single")
     os.makedirs(volume, exist_ok=True)
     with open(single, "w", encoding="utf-8") as file:
         file.write("one file\n")
@@ -363,7 +364,8 @@ def test_mounts(rig: ContainerRig, reference: str) -> None:
         BindMount(source=single, target="/new/file", read_only=True),
     )
     script = "echo kept > /data/here/f; cat /readonly/f; echo x 2>/dev/null > /readonly/g || echo denied; cat /new/file"
-    assert inside(rig, reference, script, mounts=mounts).split("\n")[:3] == ["kept", "denied", "one file"]
+    said = inside(rig, reference, script, mounts=mounts, disk_path=disk)
+    assert said.split("\n")[:3] == ["kept", "denied", "one file"]
     assert os.listdir(volume) == ["f"]
 
 

@@ -199,7 +199,7 @@ def test_an_agent_is_killed_while_creating(rig: ContainerRig, reference: str, af
         # a record, it leaves that to the disk's own deletion, which detaches what is still below it.
         was_recorded = await engine.get_container(abandoned.runtime_id) is not None
         await engine.delete_container(abandoned.runtime_id)
-        left = [line.split()[1] for line in read("/proc/self/mounts").splitlines() if abandoned.disk_path in line]
+        left = rig.mounts_of(abandoned)
         assert not left or not was_recorded
         for mount_point in left:
             libc.umount(mount_point, libc.MNT_DETACH)

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from neargate.interfaces.sandbox import ContainerConfig, PauseConfig
+from neargate.model.host_ids import UserNamespace
 from neargate.sandbox.engine import ContainerdSandbox
 from neargate.testing.container_rig import ContainerRig
 
@@ -27,7 +28,7 @@ def pause_config(rig: ContainerRig) -> PauseConfig:
     return PauseConfig(
         runtime_id=PAUSE,
         task_id=TASK,
-        netns_path=rig.netns_path,
+        **rig.namespaces_of(TASK),
         cgroup_path=f"{rig.cgroup}/{TASK}/~pause",
         labels=(("kind", "pause"),),
     )
@@ -89,10 +90,13 @@ def test_what_the_first_process_may(rig: ContainerRig) -> None:
             line.split(":", 1)
             for line in Path(f"/proc/{pid}/status").read_text().splitlines()  # noqa: ASYNC240
         )
-        assert status["NSpid"].split()[-1] == "1" and status["Uid"].split() == ["65534"] * 4
+        fields = rig.namespaces_of(TASK)
+        users: UserNamespace | None = fields.get("user_namespace")
+        nobody = 65534 if users is None else users.of_host(65534)
+        assert status["NSpid"].split()[-1] == "1" and status["Uid"].split() == [str(nobody)] * 4
         assert {status[name].strip() for name in ("CapEff", "CapPrm", "CapBnd", "CapInh", "CapAmb")} == {"0" * 16}
         assert status["Seccomp"].strip() == "2" and status["NoNewPrivs"].strip() == "1"
-        assert Path(f"/proc/{pid}/ns/net").stat().st_ino == Path(rig.netns_path).stat().st_ino  # noqa: ASYNC240
+        assert Path(f"/proc/{pid}/ns/net").stat().st_ino == Path(fields["netns_path"]).stat().st_ino  # noqa: ASYNC240
         mounts = {line.split()[4]: line.split()[5] for line in Path(f"/proc/{pid}/mountinfo").read_text().splitlines()}  # noqa: ASYNC240
         assert mounts["/"].startswith("ro,") and mounts["/bin/busybox"].startswith("ro,")
         assert f"{rig.cgroup}/{TASK}/~pause" in Path(f"/proc/{pid}/cgroup").read_text()  # noqa: ASYNC240

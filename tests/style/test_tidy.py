@@ -72,6 +72,7 @@ ALLOWED = {
     ("hostnet/proxy_process.py", "subprocess.Popen"),  # HAProxy: of a load balancer's node, never of a task's start
     ("hostnet/proxy_process.py", "subprocess.run"),  # whether HAProxy takes its files
     ("hostnet/disks", "subprocess.run"),  # mkfs.ext4, once per size, for the template
+    ("hostnet/user_namespaces.py", "subprocess.Popen"),  # who makes one must have no second thread: 1 ms of a start
     ("store/writing_process.py", "threading.Thread"),  # a process of its own, without a World: one thread per database
     ("sandbox/", "threading.Thread"),  # a pull inside a task's network namespace
     ("sandbox/runtime_probe.py", "subprocess.run"),  # which OCI runtime works here, once per start

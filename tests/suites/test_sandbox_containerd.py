@@ -17,11 +17,12 @@ pytestmark = pytest.mark.root
 class TestContainerdSandbox(SandboxSuite):
     rig: ClassVar[ContainerRig]
     reference = ""
+    user_namespaces: ClassVar[bool] = False
 
     @pytest.fixture(autouse=True, scope="class")
     @classmethod
     def _machine(cls) -> Iterator[None]:
-        cls.rig = ContainerRig()
+        cls.rig = ContainerRig(user_namespaces=cls.user_namespaces)
         try:
             cls.reference = cls.rig.push("busybox", build_image([busybox_layer()]))
             yield
@@ -39,3 +40,9 @@ class TestContainerdSandbox(SandboxSuite):
 
     async def pause(self) -> None:
         await asyncio.sleep(0.05)
+
+
+class TestContainerdSandboxWithUserNamespaces(TestContainerdSandbox):
+    """The same in a user namespace for each task."""
+
+    user_namespaces = True

@@ -8,6 +8,7 @@ import pytest
 from neargate.agent.adopt import Observed, adopt
 from neargate.agent.container_config import LABEL_CONTAINER, LABEL_TASK, pause_config
 from neargate.agent.points import Point
+from neargate.interfaces.hostnet import TaskNetwork
 from neargate.interfaces.sandbox import ContainerState, SandboxError
 from neargate.model.launch import Dependency, TaskLaunch
 from neargate.testing.agent_host import INCARNATION, TASK_ID, AgentHost, container, launch, play
@@ -16,6 +17,7 @@ from neargate.testing.fake_sandbox import PAUSE, Program
 POINTS = tuple(Point)
 LAUNCH_POINTS = POINTS[: POINTS.index(Point.RUNNING_SAVED) + 1]
 STOP_POINTS = POINTS[POINTS.index(Point.STOP_SAVED) :]
+NETWORK = TaskNetwork(task_id=TASK_ID, eni_id="eni-1", vpc_id="vpc-1", netns_path="/n")
 
 
 def whole_task() -> TaskLaunch:
@@ -103,7 +105,7 @@ def seen(*containers: ContainerState) -> Observed:
 
 def test_alone_it_is_no_task() -> None:
     """A kill between two removals leaves it alone: nothing of the task runs, so it goes."""
-    config = pause_config(whole_task(), "/n", "/c")
+    config = pause_config(whole_task(), NETWORK, "/c")
     pause = ContainerState(runtime_id=config.runtime_id, status="running", labels=config.labels)
     plan = adopt(seen(pause))
     assert plan.resume == () and plan.delete_containers == (config.runtime_id,)

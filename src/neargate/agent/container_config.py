@@ -8,8 +8,10 @@ from collections.abc import Mapping, Sequence
 
 from msgspec.structs import replace
 
+from ..interfaces.hostnet import TaskNetwork
 from ..interfaces.sandbox import BindMount, ContainerConfig, Image, PauseConfig, TaskSize
 from ..model.concealed import Concealed
+from ..model.host_ids import UserNamespace
 from ..model.launch import ContainerLaunch, TaskLaunch, Ulimit, VolumesFrom
 from ..model.network import TASK_METADATA_ADDRESS, VpcPlan
 from .image_volumes import own_directories
@@ -48,6 +50,7 @@ class Surroundings(Concealed, frozen=True, kw_only=True):
     looked_up: tuple[tuple[str, str], ...] = ()  # the container's secrets
     files: tuple[BindMount, ...] = ()  # the container's, its secrets' among them
     task_size: TaskSize = TaskSize()
+    user_namespace: UserNamespace | None = None
 
 
 def container_config(
@@ -94,17 +97,19 @@ def container_config(
         kernel=container.kernel,
         log_path=around.log_path,
         labels=engine_labels(task, container, image),
+        user_namespace=around.user_namespace,
     )
 
 
-def pause_config(task: TaskLaunch, netns_path: str, task_cgroup_path: str) -> PauseConfig:
+def pause_config(task: TaskLaunch, network: TaskNetwork, task_cgroup_path: str) -> PauseConfig:
     """`pidMode: task`: what holds the namespace of the task's processes."""
     return PauseConfig(
         runtime_id=pause_runtime_id(task.task_id),
         task_id=task.task_id,
-        netns_path=netns_path,
+        netns_path=network.netns_path,
         cgroup_path=f"{task_cgroup_path}/{PAUSE_CGROUP}",
         labels=((LABEL_TASK, task.task_id), (LABEL_INCARNATION, task.incarnation), (LABEL_PAUSE, "1")),
+        user_namespace=network.user_namespace,
     )
 
 

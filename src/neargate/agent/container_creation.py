@@ -54,5 +54,6 @@ async def _config(task: TaskContext, launch: ContainerLaunch) -> ContainerConfig
         looked_up=resources.secrets.by_container.get(launch.name, ()),
         files=resources.files.get(launch.name, ()),
         task_size=task.size,
+        user_namespace=resources.network.user_namespace,
     )
     return container_config(task.launch, launch, runtime_id, resources.images[launch.name], around)

@@ -5,6 +5,7 @@ import gc
 import os
 import signal
 from collections.abc import Coroutine
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from ..agent.agent import Agent
 from ..agent.credential_files import CredentialFiles, credential_files
 from ..hostnet.cgroups import LinuxCgroups
 from ..hostnet.disks import LinuxDisks
+from ..hostnet.network import Trial
 from ..hostnet.pool_consent import CONSENT_FILE, read_consent
 from ..hostnet.secret_mount import mount_secret, unmount_secret
 from ..hostnet.underlay import Underlay
@@ -24,6 +26,7 @@ from ..interfaces.hostnet import HostCgroups
 from ..interfaces.sandbox import Sandbox
 from ..log import get_logger, write_to_stderr
 from ..model.capacity import HostCapacity, HostFacts, HostPlatform
+from ..model.host_ids import UserNamespace
 from ..model.ids import ec2_id
 from ..model.knobs import DEFAULT_KNOBS, Knobs
 from ..sandbox import foreign
@@ -35,6 +38,7 @@ from ..sandbox.microvm.counters import MachineCgroups
 from ..sandbox.microvm.engine import MicroVmSandbox
 from ..sandbox.pull.credentials import AuthFile
 from ..sandbox.pull.proxies import proxies_of
+from ..sandbox.user_namespace_trial import why_no_user_namespaces
 from ..world import OsWorld
 from . import admin, locks, microvms, patience
 from . import config as configs
@@ -224,6 +228,7 @@ def _network(world: OsWorld, paths: RegionPaths, config: RegionConfig) -> Uplink
         endpoint_port=config.port,
         private_beyond=config.uplink_networks,
         allowed_pools=lambda: read_consent(paths.agent / CONSENT_FILE),
+        against_users=_against_users(world, paths, config),
         knobs=DEFAULT_KNOBS,
     )
     made.uplink = Uplink(
@@ -242,6 +247,29 @@ def _network(world: OsWorld, paths: RegionPaths, config: RegionConfig) -> Uplink
         has_host_table=config.uplink == "nat",
     )
     return made
+
+
+def _against_users(world: OsWorld, paths: RegionPaths, config: RegionConfig) -> Trial | None:
+    """What a start of the host's network asks before tasks get user namespaces; None: they get none."""
+    if config.user_namespaces == "no" or config.sandbox != "container":
+        return None
+
+    async def ask(users: UserNamespace, netns_path: str) -> str | None:
+        if config.foreign_containerd is not None:
+            return "the layers of images are a containerd's that is not ours (--containerd)"
+        return await world.offload(
+            "sandbox",
+            partial(
+                why_no_user_namespaces,
+                users,
+                netns_path,
+                run_dir=str(paths.run / "trial"),
+                directory=str(paths.containerd),
+                cgroup_path=f"/neargate-{paths.instance}-trial",
+            ),
+        )
+
+    return ask
 
 
 def _containerd_address(paths: RegionPaths, config: RegionConfig) -> str:

@@ -31,6 +31,7 @@ class RegionConfig(Struct, frozen=True, kw_only=True):
     containerd: str = "own"
     sandbox: str = "container"
     allow_emulated: str = "no"  # machines without KVM
+    user_namespaces: str = "no"  # of tasks in containers
     warm_memory: int = 0  # MiB of this machine, for machines that wait for tasks
     hosts: int = 1
     host_cpu: int = 4096
@@ -113,6 +114,7 @@ def check(config: RegionConfig) -> None:
         ("auth", config.auth, ("enforce", "open")),
         ("sandbox", config.sandbox, ("container", "microvm", "simulated")),
         ("allow-emulated", config.allow_emulated, ("no", "yes")),
+        ("user-namespaces", config.user_namespaces, ("no", "auto")),
         ("quotas", config.quotas, ("aws", "machine")),
         ("tenancy", config.tenancy, tuple(Tenancy)),
         ("tls-proxy", config.tls_proxy, ("none", "local")),

@@ -9,11 +9,13 @@ from pathlib import Path
 
 from msgspec import Struct
 
+from ..hostnet.task_namespaces import NO_USERS_NOTE
 from ..sandbox.pause import PROGRAMS as PAUSE_PROGRAMS
 from ..sandbox.pause import is_static
 from . import config as configs
 from . import leftovers, uplink
 from .balancing import findings as balancer_findings
+from .config import RegionConfig
 from .paths import RegionPaths
 from .ports import holder
 from .prepare import PROGRAMS
@@ -192,6 +194,7 @@ def _region(paths: RegionPaths) -> list[Finding]:
             if running
             else Finding("note", f"{name} does not run; neargate up{paths.as_option}")
         )
+    found += _user_namespaces(paths, config)
     if config.images_at:
         found.append(Finding("ok", f"images are kept at {config.images_at} (--image-storage)"))
     if config.registry_listen:
@@ -206,6 +209,16 @@ def _region(paths: RegionPaths) -> list[Finding]:
     else:
         found += _not_answering(paths, config.port)
     return found
+
+
+def _user_namespaces(paths: RegionPaths, config: RegionConfig) -> list[Finding]:
+    """What the trial at the agent's last start found."""
+    note = paths.run / "net" / NO_USERS_NOTE
+    if config.user_namespaces == "no" or not note.exists():
+        return []
+    if reason := note.read_text().strip():
+        return [Finding("note", f"tasks run without user namespaces, which fail here: {reason}")]
+    return [Finding("ok", "tasks run in user namespaces")]
 
 
 def _uplink(paths: RegionPaths) -> list[Finding]:

@@ -1,10 +1,10 @@
 """One ephemeral disk per task: a sparse file with an ext4 of the task's size, on a loop device, mounted.
 
 Owns its directory: `template-N.ext4` per size, `TASK.img` per task, `mnt/TASK`, and `mnt/TASK.memory`, which is a tmpfs
-for those that hold something in memory. A disk that a machine has is `TASK.given.img`, and `TASK.charge` says what it
-was charged. An image gets its final name only when it is complete, so a killed creation leaves something that is thrown
-away or mounted, never half a filesystem. There is no journal because a disk dies with its task. Promised sizes are
-accounted: a full backing filesystem corrupts them all.
+for those that hold something in memory; what an engine mounted beside `mnt/TASK` (`TWINS`) goes with it. A disk that a
+machine has is `TASK.given.img`, and `TASK.charge` says what it was charged. An image gets its final name only when it
+is complete, so a killed creation leaves something that is thrown away or mounted, never half a filesystem. There is no
+journal because a disk dies with its task. Promised sizes are accounted: a full backing filesystem corrupts them all.
 """
 
 import asyncio
@@ -13,13 +13,13 @@ import os
 import subprocess
 from pathlib import Path
 
-from ..interfaces.hostnet import DiskFull, DiskUsage, HostError, TaskDisk
+from ..interfaces.hostnet import TWINS, DiskFull, DiskUsage, HostError, TaskDisk
 from ..log import get_logger
 from ..model.knobs import DEFAULT_KNOBS, Knobs
 from ..world import World
 from . import ext4, given_disks, libc, loops
 from .attachments import safe_id
-from .mounts import is_mounted
+from .mounts import is_mounted, unmount_twins
 from .secret_mount import mount_secret, unmount_secret
 
 _LANE = "disks"
@@ -249,7 +249,7 @@ class LinuxDisks:
         images = (path.name.removesuffix(".new").removesuffix(".img") for path in self._directory.glob("*.img*"))
         names = {name.removesuffix(_GIVEN) for name in images}
         if self._mounts.is_dir():
-            names |= {name.removesuffix(_MEMORY) for name in os.listdir(self._mounts)}
+            names |= {_owner(name) for name in os.listdir(self._mounts)}
         return sorted(names)
 
     def _mounted(self, task_id: str) -> Path:
@@ -357,5 +357,12 @@ def _unmount_memory(place: Path) -> None:
 
 
 def _unmount(mount: Path, flags: int) -> None:
+    unmount_twins(mount, flags)
     while is_mounted(mount):
         libc.umount(str(mount), flags)
+
+
+def _owner(name: str) -> str:
+    """The task whose mount has this name."""
+    beside = next((suffix for suffix in (_MEMORY, *TWINS) if name.endswith(suffix)), "")
+    return name.removesuffix(beside)

@@ -44,14 +44,18 @@ class Namespaces:
         """True if the namespace was made by this call."""
         if self.exists(name):
             return False
-        self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        path = self.path(name)
-        path.touch(mode=0o600)
         with self._coming_back():
             libc.unshare(libc.CLONE_NEWNET)
             # The thread's own entry: /proc/self/ns/net is the main thread's.
-            libc.mount("/proc/thread-self/ns/net", str(path), None, libc.MS_BIND)
+            self.keep(name, "/proc/thread-self/ns/net")
         return True
+
+    def keep(self, name: str, source: str) -> None:
+        """Give a name to the namespace at the path `source`. There must be none of that name."""
+        self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        path = self.path(name)
+        path.touch(mode=0o600)
+        libc.mount(source, str(path), None, libc.MS_BIND)
 
     def delete(self, name: str) -> None:
         """Unmounts and unlinks; the kernel frees the namespace once no process or socket is in it."""

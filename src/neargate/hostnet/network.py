@@ -7,7 +7,7 @@ Each step of attach and detach may be repeated: a killed agent either attaches a
 
 import shutil
 import socket
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from ipaddress import ip_network
 from pathlib import Path
@@ -17,6 +17,7 @@ from msgspec.structs import replace
 
 from ..interfaces.hostnet import FlowCapture, GuestInterface, HostError, InterfaceStats, TaskNetwork
 from ..log import get_logger
+from ..model.host_ids import UserNamespace
 from ..model.knobs import DEFAULT_KNOBS, Knobs
 from ..model.network import (
     REGION_ENDPOINT_ADDRESS,
@@ -38,16 +39,20 @@ from .attachments import Records, safe_id
 from .edge import Edge
 from .endpoints import namespace_of
 from .guests import Guests, keep_agent_ports
-from .namespaces import Namespaces, set_control
+from .namespaces import Namespaces
 from .netlink import Netlink, NetlinkError
 from .nftables import NftablesError, NftablesMissing
 from .public_pools import PublicPools
 from .router import Router, interface_name, namespace_name, private_addresses
 from .task_link import configure_task, gateway_of
+from .task_namespaces import NO_USERS_NOTE, TaskNamespaces
+from .user_namespaces import UserNamespaces
 from .vpcs import Vpcs
 
 T = TypeVar("T")
 Step = Callable[[], None]
+# Why no task can run in such a user namespace, whose network namespace has this path; None: it can.
+Trial = Callable[[UserNamespace, str], Awaitable[str | None]]
 # A lane of its own: one thread, whatever width other lanes were given.
 _LANE = "network"
 log = get_logger(__name__)
@@ -58,6 +63,7 @@ class LinuxNetwork:
 
     `private_beyond`: private networks, as CIDRs of IPv4, that this machine's operator lets tasks reach.
     `allowed_pools`: pools of public addresses that he lets the region have beside `public_pool`, as of now; may block.
+    `against_users`: asked at each start; where it finds nothing against them, new tasks get user namespaces.
     """
 
     def __init__(
@@ -71,6 +77,7 @@ class LinuxNetwork:
         endpoint_port: int = 4566,
         private_beyond: tuple[str, ...] = (),
         allowed_pools: Callable[[], Iterable[PublicPool]] = tuple,
+        against_users: Trial | None = None,
     ) -> None:
         self._world = world
         self._knobs = knobs
@@ -81,6 +88,8 @@ class LinuxNetwork:
         self._endpoint_port = endpoint_port
         self._private_beyond = private_beyond
         self._namespaces = Namespaces(run_dir / "netns", world.die)
+        self._task_namespaces = TaskNamespaces(self._namespaces, UserNamespaces(run_dir / "userns"))
+        self._against_users = against_users
         self._guests = Guests(self._namespaces)
         self._records = Records(run_dir)
         self._edge: Edge | None = None
@@ -98,6 +107,18 @@ class LinuxNetwork:
 
     async def start(self) -> None:
         await self._do("start the host's network", self._start)
+        if self._against_users is not None:
+            await self._try_users(self._against_users)
+
+    async def _try_users(self, against: Trial) -> None:
+        try:
+            users, netns_path = await self._do("make a user namespace", self._task_namespaces.begin_trial)
+            reason = await against(users, netns_path)
+        except HostError as error:
+            reason = error.reason
+        note = self._run_dir / NO_USERS_NOTE
+        await self._do("end a trial", lambda: self._task_namespaces.end_trial(reason, note))
+        log.info("whether tasks get user namespaces", given=reason is None, reason=reason)
 
     async def apply_vpc(self, plan: VpcPlan) -> None:
         await self._do(f"apply the rules of {plan.vpc_id}", lambda: self._apply(plan))
@@ -193,8 +214,7 @@ class LinuxNetwork:
             if safe_id(task_id) not in self._enis:
                 raise HostError(f"task {task_id} has no interface on this host")
             with self._namespaces.inside(_task_namespace(task_id)):
-                for name, value in controls:
-                    set_control(name, value)
+                self._task_namespaces.set_controls(_task_namespace(task_id), controls)
                 if self._records.has_tap(task_id):
                     keep_agent_ports()
 
@@ -274,7 +294,9 @@ class LinuxNetwork:
         for public in edge.public_routes():
             if public != own and public not in wanted:
                 edge.remove_public(public)
-        known = {edges.NAMESPACE} | {_task_namespace(task_id) for task_id in self._enis}
+        of_tasks = {_task_namespace(task_id) for task_id in self._enis}
+        self._task_namespaces.delete_strays(of_tasks)
+        known = {edges.NAMESPACE} | of_tasks
         known |= {namespace_name(vpc_id) for vpc_id in self._vpcs.routers} | self._vpcs.namespaces
         for name in self._namespaces.names():
             if name not in known:
@@ -400,7 +422,7 @@ class LinuxNetwork:
                     self._opened_edge().remove_public(public)
 
         def ensure() -> None:
-            if self._namespaces.ensure(_task_namespace(task_id)):
+            if self._task_namespaces.ensure(_task_namespace(task_id)):
                 # A link into a namespace that is gone: the kernel may still be busy removing it.
                 router.remove_link(interface_name(eni.eni_id))
 
@@ -453,7 +475,7 @@ class LinuxNetwork:
         if self._records.has_tap(task_id):
             # Whoever has it open keeps the namespace alive.
             steps.append(lambda: self._guests.remove(_task_namespace(task_id)))
-        steps.append(lambda: self._namespaces.delete(_task_namespace(task_id)))
+        steps.append(lambda: self._task_namespaces.delete(_task_namespace(task_id)))
 
         def forget() -> None:
             self._records.forget_tap(task_id)
@@ -491,7 +513,10 @@ class LinuxNetwork:
         # Links end with their namespaces; routers and tasks first, so that nothing is routed into a void meanwhile.
         for name in sorted(self._namespaces.names(), key=lambda name: name == edges.NAMESPACE):
             self._namespaces.delete(name)
-        shutil.rmtree(self._run_dir / "netns", ignore_errors=True)
+        self._task_namespaces.delete_strays(set())
+        for directory in ("netns", "userns"):
+            shutil.rmtree(self._run_dir / directory, ignore_errors=True)
+        (self._run_dir / NO_USERS_NOTE).unlink(missing_ok=True)
         self._records.clear()
 
     def _close(self) -> None:
@@ -503,8 +528,9 @@ class LinuxNetwork:
         self._enis, self._edge, self._leaving = {}, None, {}
 
     def _describe(self, task_id: str, eni: Eni) -> TaskNetwork:
-        path = str(self._namespaces.path(_task_namespace(task_id)))
-        return TaskNetwork(task_id=task_id, eni_id=eni.eni_id, vpc_id=eni.vpc_id, netns_path=path)
+        name = _task_namespace(task_id)
+        path, users = str(self._namespaces.path(name)), self._task_namespaces.users_of(name)
+        return TaskNetwork(task_id=task_id, eni_id=eni.eni_id, vpc_id=eni.vpc_id, netns_path=path, user_namespace=users)
 
     def _router(self, vpc_id: str) -> Router:
         router = self._vpcs.routers.get(vpc_id)

@@ -6,6 +6,7 @@ from typing import Protocol
 
 from msgspec import Struct
 
+from ..model.host_ids import UserNamespace
 from ..model.network import Eni, VpcPlan
 
 
@@ -22,10 +23,14 @@ class DiskFull(HostError):
 
 
 class TaskNetwork(Struct, frozen=True, kw_only=True):
+    """`user_namespace`: what the network namespace belongs to, where the task has one of its own: its processes have to
+    be in that one."""
+
     task_id: str
     eni_id: str
     vpc_id: str
     netns_path: str
+    user_namespace: UserNamespace | None = None
 
 
 class GuestInterface(Struct, frozen=True, kw_only=True):
@@ -45,11 +50,16 @@ class GuestInterface(Struct, frozen=True, kw_only=True):
     messages: tuple[bytes, ...]
 
 
+# The disk as its task's user namespace sees it, and what the layers of its images are in. No task's id has a dot.
+TWINS = TWIN_OF_DISK, TWIN_OF_IMAGES = ".ids", ".images"
+
+
 class TaskDisk(Struct, frozen=True, kw_only=True):
     """A mounted filesystem of the task's size, on which its containers' writable layers and volumes live.
 
     `is_given`: a machine has it for good (`hand_over`). Then nothing is at `path` and nothing may be made there; it
     still says which paths were the disk's.
+    An engine may mount things beside it, at `path` with one of `TWINS` at the end: they go with the disk.
     """
 
     task_id: str

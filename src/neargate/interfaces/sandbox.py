@@ -11,6 +11,7 @@ from msgspec import Struct
 
 from ..model.capacity import TaskOverhead
 from ..model.concealed import Concealed
+from ..model.host_ids import UserNamespace
 from ..model.launch import KernelRights, Tmpfs, Ulimit
 
 
@@ -125,6 +126,7 @@ class ContainerConfig(Concealed, frozen=True, kw_only=True):
     kernel: KernelRights | None = None  # for an engine that `is_machine`; others refuse it
     log_path: str | None = None  # file that receives stdout and stderr; None: discarded
     labels: tuple[tuple[str, str], ...] = ()
+    user_namespace: UserNamespace | None = None  # of the task: the one that its network namespace belongs to
 
 
 class PauseConfig(Struct, frozen=True, kw_only=True):
@@ -135,6 +137,7 @@ class PauseConfig(Struct, frozen=True, kw_only=True):
     netns_path: str
     cgroup_path: str
     labels: tuple[tuple[str, str], ...] = ()
+    user_namespace: UserNamespace | None = None
 
 
 class ContainerState(Struct, frozen=True, kw_only=True):

@@ -675,12 +675,16 @@ class TaskExit(_message.Message):
     def __init__(self, container_id: _Optional[str] = ..., id: _Optional[str] = ..., pid: _Optional[int] = ..., exit_status: _Optional[int] = ..., exited_at: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
 class RuncOptions(_message.Message):
-    __slots__ = ("binary_name", "root")
+    __slots__ = ("io_uid", "io_gid", "binary_name", "root")
+    IO_UID_FIELD_NUMBER: _ClassVar[int]
+    IO_GID_FIELD_NUMBER: _ClassVar[int]
     BINARY_NAME_FIELD_NUMBER: _ClassVar[int]
     ROOT_FIELD_NUMBER: _ClassVar[int]
+    io_uid: int
+    io_gid: int
     binary_name: str
     root: str
-    def __init__(self, binary_name: _Optional[str] = ..., root: _Optional[str] = ...) -> None: ...
+    def __init__(self, io_uid: _Optional[int] = ..., io_gid: _Optional[int] = ..., binary_name: _Optional[str] = ..., root: _Optional[str] = ...) -> None: ...
 
 class MemoryOomControl(_message.Message):
     __slots__ = ("oom_kill_disable", "under_oom", "oom_kill")

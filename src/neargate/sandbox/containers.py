@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 from google.protobuf.any_pb2 import Any as AnyMessage
 
-from ..interfaces.sandbox import ContainerConfig, ContainerState, EngineUnavailable, PauseConfig
+from ..interfaces.sandbox import BindMount, ContainerConfig, ContainerState, EngineUnavailable, PauseConfig
 from . import containerd_pb2 as pb
 from . import pause, rootfs, seeding
 from .containerd_client import (
@@ -24,6 +24,7 @@ from .containerd_client import (
     EngineError,
     NotFound,
 )
+from .id_mapped import Twins
 from .oci_spec import HostFacts, oci_spec
 from .sentences import as_runc, cannot_start
 from .users import UnknownUser
@@ -49,6 +50,7 @@ class _Restart(msgspec.Struct, frozen=True, kw_only=True):
     stderr: str
     terminal: bool
     interactive: bool
+    first_id: int = 0  # the host's id of its root; 0: it has no user namespace
 
 
 class StillCleaning(Exception):
@@ -70,8 +72,12 @@ class Containers:
         self._views = rootfs.Views(engine)
         self._stdin_dir = stdin_dir
         self._pause_root = pause_root
-        options = pb.RuncOptions(binary_name=runtime)
-        self._options = AnyMessage(type_url=_OPTIONS_TYPE, value=options.SerializeToString())
+        self._runtime = runtime
+
+    def _options(self, first_id: int) -> AnyMessage:
+        """`first_id`: whose the pipes of its output are, or root there could not open /dev/stdout by its name."""
+        options = pb.RuncOptions(binary_name=self._runtime, io_uid=first_id, io_gid=first_id)
+        return AnyMessage(type_url=_OPTIONS_TYPE, value=options.SerializeToString())
 
     def seed(self, snapshot: str, mount_point: str, image_path: str, target_dir: str) -> bool:
         """A volume's first contents. Raises CannotSeed."""
@@ -84,15 +90,19 @@ class Containers:
         lowers = self._views.lowers(config.image.snapshot)
         try:
             user = rootfs.prepare(config, lowers, layer)
+            mounts = _attached(config, lowers)
         except UnknownUser as error:
             raise cannot_start(f"unable to start container process: {error}") from None
         except OSError as error:
             raise cannot_start(f"error preparing rootfs: {error.filename}: {error.strerror}") from None
         pid_namespace = self._shared_pid_namespace(config)
-        spec = oci_spec(config, user, self._host, pid_namespace=pid_namespace, shim_group=shim.group)
-        self._record(config.runtime_id, _labels(config), spec, shim, image=config.image.reference)
+        root = _root(config.disk_path, config.name, lowers, is_mapped=config.user_namespace is not None)
+        seen = msgspec.structs.replace(config, mounts=mounts)
+        spec = oci_spec(seen, user, self._host, pid_namespace=pid_namespace, shim_group=shim.group)
+        options = self._options(_first_id(config))
+        self._record(config.runtime_id, _labels(config), spec, shim, options, image=config.image.reference)
         self._create_task(
-            self._task_request(config, rootfs.rootfs_mount(lowers, layer)),
+            self._task_request(config, root, options),
             program=config.args[0] if config.args else "",
         )
 
@@ -105,8 +115,9 @@ class Containers:
             raise StillCleaning(config.runtime_id)
         spec = pause.pause_spec(config, self._host, pause.prepare_root(self._pause_root), shim_group=shim.group)
         labels = {**dict(config.labels), LABEL_TASK: config.task_id}
-        self._record(config.runtime_id, labels, spec, shim)
-        request = pb.CreateTaskRequest(container_id=config.runtime_id, options=self._options)
+        options = self._options(_first_id(config))
+        self._record(config.runtime_id, labels, spec, shim, options)
+        request = pb.CreateTaskRequest(container_id=config.runtime_id, options=options)
         self._create_task(request, program="")
 
     def _begin(self, runtime_id: str, layer: rootfs.Layer) -> bool:
@@ -159,13 +170,20 @@ class Containers:
         return f"/proc/{task.pid}/ns/pid"
 
     def _record(
-        self, runtime_id: str, labels: dict[str, str], spec: dict[str, Any], shim: ShimChoice, *, image: str = ""
+        self,
+        runtime_id: str,
+        labels: dict[str, str],
+        spec: dict[str, Any],
+        shim: ShimChoice,
+        options: AnyMessage,
+        *,
+        image: str = "",
     ) -> None:
         container = pb.Container(
             id=runtime_id,
             labels=labels,
             image=image,
-            runtime=pb.Runtime(name=shim.runtime(runtime_id), options=self._options),
+            runtime=pb.Runtime(name=shim.runtime(runtime_id), options=options),
             spec=AnyMessage(type_url=SPEC_TYPE, value=json.dumps(spec).encode()),
             snapshotter=SNAPSHOTTER,
         )
@@ -176,7 +194,7 @@ class Containers:
             self._engine.delete_container(runtime_id)
             self._engine.create_container(container)
 
-    def _task_request(self, config: ContainerConfig, root: pb.Mount) -> pb.CreateTaskRequest:
+    def _task_request(self, config: ContainerConfig, root: pb.Mount, options: AnyMessage) -> pb.CreateTaskRequest:
         stdout, stderr = _outputs(config)
         return pb.CreateTaskRequest(
             container_id=config.runtime_id,
@@ -185,7 +203,7 @@ class Containers:
             stdout=stdout,
             stderr=stderr,
             terminal=config.terminal,
-            options=self._options,
+            options=options,
         )
 
     def _create_task(self, request: pb.CreateTaskRequest, *, program: str) -> None:
@@ -245,15 +263,16 @@ class Containers:
         if self._has_bundle(runtime_id):
             raise StillCleaning(runtime_id)
         again = msgspec.json.decode(kept, type=_Restart)
-        layer = rootfs.layer_of(container.labels[LABEL_DISK], container.labels[LABEL_NAME])
+        disk, name = container.labels[LABEL_DISK], container.labels[LABEL_NAME]
+        root = _root(disk, name, self._views.lowers(again.snapshot), is_mapped=again.first_id > 0)
         request = pb.CreateTaskRequest(
             container_id=runtime_id,
-            rootfs=[rootfs.rootfs_mount(self._views.lowers(again.snapshot), layer)],
+            rootfs=[root],
             stdin=self._stdin_path(runtime_id) if again.interactive else "",
             stdout=again.stdout,
             stderr=again.stderr,
             terminal=again.terminal,
-            options=self._options,
+            options=self._options(again.first_id),
         )
         try:
             self._make_task(request)
@@ -367,6 +386,27 @@ class Containers:
         return pb.MetricsV1.FromString(data.value).memory_oom_control.oom_kill
 
 
+def _first_id(config: ContainerConfig | PauseConfig) -> int:
+    return 0 if config.user_namespace is None else config.user_namespace.first
+
+
+def _attached(config: ContainerConfig, lowers: tuple[str, ...]) -> tuple[BindMount, ...]:
+    """The container's mounts, after the task's disk and images were mounted for its user namespace. Raises OSError."""
+    if config.user_namespace is None:
+        return config.mounts
+    twins = Twins(config.disk_path)
+    twins.attach(config.user_namespace, lowers)
+    return tuple(msgspec.structs.replace(mount, source=twins.on_disk(mount.source)) for mount in config.mounts)
+
+
+def _root(disk_path: str, name: str, lowers: tuple[str, ...], *, is_mapped: bool) -> pb.Mount:
+    """What the shim mounts as the container's root."""
+    if not is_mapped:
+        return rootfs.rootfs_mount(lowers, rootfs.layer_of(disk_path, name))
+    twins = Twins(disk_path)
+    return rootfs.rootfs_mount(twins.of_images(lowers), rootfs.layer_of(twins.on_disk(disk_path), name))
+
+
 def _labels(config: ContainerConfig) -> dict[str, str]:
     labels = dict(config.labels)
     labels |= {LABEL_TASK: config.task_id, LABEL_NAME: config.name, LABEL_DISK: config.disk_path}
@@ -380,6 +420,7 @@ def _labels(config: ContainerConfig) -> dict[str, str]:
             stderr=stderr,
             terminal=config.terminal,
             interactive=config.interactive,
+            first_id=_first_id(config),
         )
         labels[LABEL_RESTART] = msgspec.json.encode(again).decode()
     return labels

@@ -9,6 +9,7 @@ from typing import Any
 from msgspec import Struct
 
 from ..interfaces.sandbox import BindMount, ContainerConfig
+from ..model.host_ids import IDS, UserNamespace
 from ..model.launch import Tmpfs
 from .seccomp import seccomp_profile
 from .users import ResolvedUser
@@ -110,6 +111,7 @@ def oci_spec(
         "linux": {
             "cgroupsPath": config.cgroup_path,
             "namespaces": _namespaces(config, host, pid_namespace),
+            **in_user_namespace(config.user_namespace),
             "resources": _resources(config, host),
             "seccomp": seccomp_profile(host.architecture, capabilities),
             "maskedPaths": list(MASKED_PATHS),
@@ -184,8 +186,10 @@ def _system_mounts() -> list[dict[str, Any]]:
 
 def _own_mounts(config: ContainerConfig, init_path: str | None) -> list[dict[str, Any]]:
     """The task's mounts, outer ones before those inside them, whatever their kind."""
-    init = [] if init_path is None else [_bind(BindMount(source=init_path, target=INIT_TARGET, read_only=True))]
-    mounts = [*init, *map(_bind, config.mounts), *map(_tmpfs, config.tmpfs)]
+    init = () if init_path is None else (BindMount(source=init_path, target=INIT_TARGET, read_only=True),)
+    is_mapped = config.user_namespace is not None
+    binds = [_bind(mount, is_mapped=is_mapped) for mount in (*init, *config.mounts)]
+    mounts = [*binds, *map(_tmpfs, config.tmpfs)]
     return sorted(mounts, key=lambda mount: str(mount["destination"]).rstrip("/").count("/"))
 
 
@@ -193,9 +197,11 @@ def _mount(target: str, kind: str, source: str, *options: str) -> dict[str, Any]
     return {"destination": target, "type": kind, "source": source, "options": list(options)}
 
 
-def _bind(mount: BindMount) -> dict[str, Any]:
+def _bind(mount: BindMount, *, is_mapped: bool = False) -> dict[str, Any]:
+    """`is_mapped`: in a user namespace nobody may make a mount of the host's laxer, nor read-only without saying again
+    what it is, which older runtimes forget: a task's disk has no devices."""
     access = "ro" if mount.read_only else "rw"
-    plain = ("nosuid", "nodev", "noexec") if mount.is_data else ()
+    plain = ("nosuid", "nodev", "noexec") if mount.is_data else ("nodev",) if is_mapped else ()
     return _mount(mount.target, "bind", mount.source, "rbind", "rprivate", access, *plain)
 
 
@@ -215,7 +221,20 @@ def _namespaces(config: ContainerConfig, host: HostFacts, pid_namespace: str | N
     namespaces.append({"type": "network", "path": config.netns_path})
     if host.cgroup_v2:
         namespaces.append({"type": "cgroup"})
-    return namespaces
+    return [*namespaces, *user_namespaces(config.user_namespace)]
+
+
+def user_namespaces(users: UserNamespace | None) -> list[dict[str, str]]:
+    return [] if users is None else [{"type": "user", "path": users.path}]
+
+
+def in_user_namespace(users: UserNamespace | None) -> dict[str, Any]:
+    """Runtimes join it by its path and want its maps all the same: runc refuses a path without them, and
+    containerd opens its own to who is root there by them."""
+    if users is None:
+        return {}
+    ids = [{"containerID": 0, "hostID": users.first, "size": IDS}]
+    return {"uidMappings": ids, "gidMappings": ids}
 
 
 def _resources(config: ContainerConfig, host: HostFacts) -> dict[str, Any]:

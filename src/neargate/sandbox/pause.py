@@ -11,7 +11,14 @@ import struct
 from typing import Any
 
 from ..interfaces.sandbox import PauseConfig
-from .oci_spec import MASKED_PATHS, READONLY_PATHS, SHIM_GROUP_ANNOTATION, HostFacts
+from .oci_spec import (
+    MASKED_PATHS,
+    READONLY_PATHS,
+    SHIM_GROUP_ANNOTATION,
+    HostFacts,
+    in_user_namespace,
+    user_namespaces,
+)
 from .seccomp import seccomp_profile
 
 _PROGRAM = "/bin/busybox"
@@ -70,7 +77,9 @@ def pause_spec(config: PauseConfig, host: HostFacts, root: str, *, shim_group: s
                 *({"type": kind} for kind in ("pid", "ipc", "uts", "mount")),
                 {"type": "network", "path": config.netns_path},
                 *([{"type": "cgroup"}] if host.cgroup_v2 else []),
+                *user_namespaces(config.user_namespace),
             ],
+            **in_user_namespace(config.user_namespace),
             "resources": {
                 "devices": [{"allow": False, "access": "rwm"}],
                 "cpu": {"shares": 2},

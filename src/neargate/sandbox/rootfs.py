@@ -28,7 +28,7 @@ from .rooted import (
     read_rooted,
     set_directory_mode,
 )
-from .users import ResolvedUser, resolve_user
+from .users import ResolvedUser, UnknownUser, resolve_user
 
 _ACCOUNTS_MAX_BYTES = 1024 * 1024
 _MNT_DETACH = 2
@@ -102,6 +102,22 @@ def rootfs_mount(lowers: tuple[str, ...], layer: Layer) -> pb.Mount:
     return pb.Mount(type="overlay", source="overlay", options=options)
 
 
+@contextmanager
+def mounted_root(mount: pb.Mount, target: str) -> Iterator[None]:
+    """What the shim does with a `rootfs_mount`, for the length of the block."""
+    _mount_overlay(target, ",".join(mount.options))
+    try:
+        yield
+    finally:
+        unmount_root(target)
+
+
+def unmount_root(target: str) -> None:
+    """Lazily. May be repeated."""
+    while _libc.umount2(os.fsencode(target), _MNT_DETACH | _UMOUNT_NOFOLLOW) == 0:
+        pass  # of an earlier attempt, too
+
+
 def prepare(config: ContainerConfig, lowers: tuple[str, ...], layer: Layer) -> ResolvedUser:
     """Make what the container needs to find in its root, and find who runs it. Raises UnknownUser, OSError."""
     root = _open_merged(lowers, layer)
@@ -109,18 +125,29 @@ def prepare(config: ContainerConfig, lowers: tuple[str, ...], layer: Layer) -> R
         passwd = read_rooted(root, "/etc/passwd", _ACCOUNTS_MAX_BYTES)
         group = read_rooted(root, "/etc/group", _ACCOUNTS_MAX_BYTES)
         user = resolve_user(config.user, passwd, group)
+        for number in (user.uid, user.gid, *user.additional_gids):
+            _of_host(config, number)
         for mount in sorted(config.mounts, key=lambda mount: mount.target.count("/")):
             make_mount_target(root, mount.target, is_file=not os.path.isdir(mount.source))
             if mount.is_data:
                 check_data_target(root, mount.target)
             if mount.is_private:
-                os.chown(mount.source, user.uid, user.gid, follow_symlinks=False)
+                uid, gid = (_of_host(config, number) for number in (user.uid, user.gid))
+                os.chown(mount.source, uid, gid, follow_symlinks=False)
         for tmpfs in config.tmpfs:
             _make_tmpfs_target(root, tmpfs)
         make_directory(root, config.working_directory)
         return user
     finally:
         os.close(root)
+
+
+def _of_host(config: ContainerConfig, number: int) -> int:
+    """The host's id for one of the container's. Raises UnknownUser."""
+    try:
+        return number if config.user_namespace is None else config.user_namespace.of_host(number)
+    except ValueError as error:
+        raise UnknownUser(f"{error}, which is all that tasks have on this host (--user-namespaces)") from None
 
 
 def _make_tmpfs_target(root: int, tmpfs: Tmpfs) -> None:

@@ -46,14 +46,20 @@ def probe_runtime(run_dir: str, cgroup_path: str) -> str:
 
 
 def _try(program: str, run_dir: str, cgroup_path: str) -> str | None:
-    """None when it ran a container to its end, else the last line of what it said."""
-    name = f"neargate-probe-{os.path.basename(program)}-{os.getpid()}"
-    bundle = os.path.join(run_dir, name)
-    state = os.path.join(bundle, "state")
+    bundle = os.path.join(run_dir, f"neargate-probe-{os.path.basename(program)}-{os.getpid()}")
     os.makedirs(os.path.join(bundle, "rootfs"), exist_ok=True)
     try:
+        return run_throw_away(program, bundle, throw_away_spec(cgroup_path))
+    finally:
+        shutil.rmtree(bundle, ignore_errors=True)
+
+
+def run_throw_away(program: str, bundle: str, spec: dict[str, Any]) -> str | None:
+    """None when the runtime ran the container to its end, else the last line of what it said. The bundle is there."""
+    name, state = os.path.basename(bundle), os.path.join(bundle, "state")
+    try:
         with open(os.path.join(bundle, "config.json"), "w", encoding="utf-8") as file:
-            json.dump(_spec(cgroup_path), file)
+            json.dump(spec, file)
         command = [program, "--root", state, "run", "--bundle", bundle, name]
         done = subprocess.run(
             command, capture_output=True, text=True, timeout=_PROBE_TIMEOUT_S, stdin=subprocess.DEVNULL
@@ -67,10 +73,10 @@ def _try(program: str, run_dir: str, cgroup_path: str) -> str | None:
         subprocess.run(
             [program, "--root", state, "delete", "--force", name], capture_output=True, timeout=_PROBE_TIMEOUT_S
         )
-        shutil.rmtree(bundle, ignore_errors=True)
 
 
-def _spec(cgroup_path: str) -> dict[str, Any]:
+def throw_away_spec(cgroup_path: str) -> dict[str, Any]:
+    """Of a container that is root in a root of its own and does nothing."""
     binds = [
         {"destination": path, "type": "bind", "source": os.path.realpath(path), "options": ["bind", "ro"]}
         for path in _PROGRAM_DIRECTORIES

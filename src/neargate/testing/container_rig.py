@@ -14,8 +14,14 @@ import subprocess
 import tempfile
 from collections.abc import Callable, Coroutine
 from multiprocessing.connection import Connection
-from typing import TypeVar
+from pathlib import Path
+from typing import Any, TypeVar
 
+from ..hostnet.mounts import unmount_twins
+from ..hostnet.namespaces import Namespaces
+from ..hostnet.task_namespaces import TaskNamespaces
+from ..hostnet.user_namespaces import UserNamespaces
+from ..interfaces.hostnet import TWIN_OF_DISK, TWINS
 from ..interfaces.sandbox import ContainerConfig, EngineUnavailable, Image, PullRequest
 from ..model.knobs import Knobs
 from ..sandbox.containerd_client import Containerd
@@ -32,10 +38,14 @@ _POLLS_MAX = 1000
 T = TypeVar("T")
 
 
+# What uses a rig runs in both ways: NEARGATE_TEST_USER_NAMESPACES=1 gives each task of its a user namespace.
+IN_USER_NAMESPACES = os.environ.get("NEARGATE_TEST_USER_NAMESPACES") == "1"
+
+
 class ContainerRig:
     """`containerd` is its process. `base` is the directory below which tests may put what they like."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, user_namespaces: bool = IN_USER_NAMESPACES) -> None:
         self.base = tempfile.mkdtemp(prefix="neargate-test-")
         self.instance = hashlib.sha256(self.base.encode()).hexdigest()[:6]
         self.run_dir = f"/run/neargate-test-{self.instance}"
@@ -48,10 +58,22 @@ class ContainerRig:
         self._holder = subprocess.Popen(["unshare", "--net", "sleep", "infinity"])
         self.registry = RunningRegistry(self.made("registry"))
         self._disks = 0
+        run_dir = Path(self.run_dir)
+        users = UserNamespaces(run_dir / "userns")
+        self._namespaces = TaskNamespaces(Namespaces(run_dir / "netns", _stay), users)
+        self._namespaces.gives_users = user_namespaces
 
     @property
     def netns_path(self) -> str:
         return f"/proc/{self._holder.pid}/ns/net"
+
+    def namespaces_of(self, task_id: str) -> dict[str, Any]:
+        """Fields of its configurations: the rig's own, or the task's where each has a user namespace."""
+        if not self._namespaces.gives_users:
+            return {"netns_path": self.netns_path}
+        self._namespaces.ensure(task_id)
+        users = self._namespaces.users_of(task_id)
+        return {"netns_path": os.path.join(self.run_dir, "netns", task_id), "user_namespace": users}
 
     @property
     def address(self) -> str:
@@ -166,25 +188,33 @@ class ContainerRig:
     def config(self, image: Image, *args: str, name: str = "main", **more: object) -> ContainerConfig:
         """A container on a new plain directory as its disk, in the rig's namespace."""
         self._disks += 1
-        fields: dict[str, object] = {
+        fields: dict[str, Any] = {
             "runtime_id": f"c{self._disks}-{name}",
             "task_id": f"task-{self._disks}",
             "name": name,
             "image": image,
             "disk_path": self.made(f"disk-{self._disks}"),
-            "netns_path": self.netns_path,
             "hostname": "ip-10-0-0-1",
             "args": args,
             "environment": image.environment,
             "cgroup_path": f"{self.cgroup}/task-{self._disks}/{name}",
             "log_path": os.path.join(self.base, f"log-{self._disks}-{name}"),
         }
-        return ContainerConfig(**(fields | more))  # type: ignore[arg-type]
+        fields |= more
+        if "netns_path" not in fields:
+            fields |= self.namespaces_of(str(fields["task_id"]))
+        return ContainerConfig(**fields)
 
     def log(self, config: ContainerConfig) -> str:
         assert config.log_path is not None
         with open(config.log_path, encoding="utf-8", errors="replace") as file:
             return file.read()
+
+    def mounts_of(self, config: ContainerConfig) -> list[str]:
+        """What is mounted on its disk. The disk's twins are not: they are the task's, and go with the disk."""
+        with open("/proc/self/mounts", encoding="utf-8") as file:
+            found = [line.split()[1] for line in file]
+        return [path for path in found if config.disk_path in path and not path.endswith(TWINS)]
 
     def made(self, name: str) -> str:
         """A directory of this name below `base`."""
@@ -206,6 +236,9 @@ class ContainerRig:
             self.containerd.wait(30)
             self._holder.kill()
             self._holder.wait()
+            for twin in Path(self.base).rglob(f"*{TWIN_OF_DISK}"):
+                unmount_twins(Path(str(twin).removesuffix(TWIN_OF_DISK)))
+            self._namespaces.delete_all()
             shutil.rmtree(self.base, ignore_errors=True)
             shutil.rmtree(self.run_dir, ignore_errors=True)
             shutil.rmtree(f"/run/containerd/runc/{self.namespace}", ignore_errors=True)
@@ -229,6 +262,10 @@ class ContainerRig:
         for state in await engine.list_containers():
             await engine.kill_container(state.runtime_id, 9)
             await engine.delete_container(state.runtime_id)
+
+
+def _stay(reason: str) -> None:
+    raise RuntimeError(reason)
 
 
 def _create_and_wait(

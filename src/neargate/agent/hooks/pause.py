@@ -22,7 +22,7 @@ class PauseHook:
             return
         network = task.resources.network
         assert network is not None, "the namespace's step comes before"
-        config = pause_config(task.launch, network.netns_path, task.parts.cgroups.task_path(task.record.task_id))
+        config = pause_config(task.launch, network, task.parts.cgroups.task_path(task.record.task_id))
         async with task.gate():
             await task.engine(lambda: task.parts.sandbox.create_pause(config))
             await task.engine(lambda: task.parts.sandbox.start_container(config.runtime_id))

@@ -101,6 +101,12 @@ def _host_options(up: argparse.ArgumentParser, default: RegionConfig) -> None:
         help="machines without KVM, for development: slow, and no security boundary",
     )
     up.add_argument(
+        "--user-namespaces",
+        metavar="no|auto",
+        help="auto: where this machine can, root in a task's containers is nobody on the machine, at the price of user "
+        f"ids above 65535 (docs/security.md; {default.user_namespaces})",
+    )
+    up.add_argument(
         "--warm-memory",
         type=int,
         metavar="MIB",

@@ -322,6 +322,7 @@ class SandboxSuite(ABC):
                 netns_path=near.netns_path,
                 cgroup_path=f"{near.cgroup_path}-pause",
                 labels=(("suite", "pause"),),
+                user_namespace=near.user_namespace,
             )
             await engine.create_pause(pause)
             await engine.create_pause(pause)
