@@ -128,16 +128,18 @@ class BenchRegion:
 
     def first_output(self, arn: str) -> float:
         """When the task's only container has said something (`time.time()`), looked for every 2 ms in its log file."""
-        log = self.paths.agent / "logs" / arn.rpartition("/")[2] / CONTAINER
         deadline = time.monotonic() + WAIT_S
         while time.monotonic() < deadline:
-            try:
-                if log.stat().st_size > 0:
-                    return time.time()
-            except FileNotFoundError:
-                pass  # the agent has not come to it yet
+            if self.output_bytes(arn):
+                return time.time()
             time.sleep(0.002)
         raise RuntimeError(f"{arn} said nothing: {self.describe(arn).get('stoppedReason')}")
+
+    def output_bytes(self, arn: str) -> int:
+        try:
+            return (self.paths.agent / "logs" / arn.rpartition("/")[2] / CONTAINER).stat().st_size
+        except FileNotFoundError:
+            return 0  # the agent has not come to it yet
 
     def committed(self) -> "CommittedStatus":
         return CommittedStatus(self.paths.databases / "cell-0.sqlite3")
