@@ -231,7 +231,8 @@ def _figure(mode: Mode, containers: Mode, others: float, busy: float) -> Figure:
             f"a task: reserved {seen['reserved_mib']:.0f} MiB, used {seen['used_mib']:.0f}, waste {waste:.0f} "
             f"({waste / seen['reserved_mib']:.0%}); {USES_MIB} of it are its work",
             f"idle: {seen['idle_memory_mib']:.0f} MiB and {seen['idle_machines_cpu']:.1%} of a processor for "
-            f"{mode.waiting} waiting machines and what is saved; agent {seen['idle_agent_cpu']:.1%}, {seen['agent_mib']:.0f} MiB",
+            f"{mode.waiting} waiting machines and what is saved; agent {seen['idle_agent_cpu']:.1%}, "
+            f"{seen['agent_mib']:.0f} MiB",
             f"a task costs the host's one agent {seen['agent_cpu_s'] * 1000:.0f} ms of processor time and "
             f"{seen['agent_pss_mib']:.1f} MiB, its interface {seen['interface_ms']:.1f} ms",
         ],

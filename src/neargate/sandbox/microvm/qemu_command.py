@@ -36,8 +36,8 @@ def check(spec: MachineSpec, *, is_restored: bool = False) -> None:
         raise MachineRefused("each disk needs a serial of its own, of 1 to 20 of a-z, 0-9 and -")
     if spec.mac is not None and not _MAC.fullmatch(spec.mac):
         raise MachineRefused(f"{spec.mac!r} is no MAC address")
-    if not all(disk.path for disk in disks) and not (spec.for_snapshot or is_restored):
-        raise MachineRefused("a disk without a file is for machines that are saved")
+    if not all(disk.path or disk.read_only for disk in disks) and not (spec.for_snapshot or is_restored):
+        raise MachineRefused("a disk that is written and has no file is for machines that are saved")
 
 
 def all_disks(spec: MachineSpec) -> tuple[MachineDisk, ...]:
