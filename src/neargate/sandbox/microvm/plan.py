@@ -58,8 +58,8 @@ def guest_memory_mib(size: TaskSize) -> int:
 
 
 def _kept_free_kib(size: TaskSize) -> int:
-    """As much as the kernel keeps from everybody by its own rule for small machines. For the sake of huge pages it keeps
-    27 to 66 MiB, which would be the task's; they are had all the same, while there is room for them.
+    """As much as a kernel keeps from everybody that does not care for huge pages. Ours would keep 27 to 66 MiB for
+    their sake, which are the task's; it has them all the same, while there is room.
     """
     return 4 * isqrt(guest_memory_mib(size) * 1024)
 
