@@ -21,21 +21,36 @@ class ImagesComing:
     """`images`: in the order of the machine's disks. Their making goes on when nobody waits any more."""
 
     def __init__(self, parts: Parts, images: Sequence[Image]) -> None:
-        self._asked = [asyncio.ensure_future(parts.images.disk(image)) for image in images]
+        self._parts = parts
+        self._paths: list[asyncio.Future[str]] = []
+        for image in images:
+            path = asyncio.get_running_loop().create_future()
+            self._paths.append(path)
+            parts.world.spawn(self._ask(image, path), "image-disk-comes")
 
     async def there(self) -> list[str]:
-        """Paths, empty for those that are not there yet. Raises what `ImageDisks.disk` raises."""
-        if self._asked:
-            await asyncio.wait(self._asked, timeout=_LOOK_S)
-        return [one.result() if one.done() else "" for one in self._asked]
+        """Paths, empty for those that are not there yet. Raises what `parts.Images.disk` raises."""
+        if self._paths:
+            await asyncio.wait(self._paths, timeout=_LOOK_S)
+        return [path.result() if path.done() else "" for path in self._paths]
 
     async def all(self) -> list[str]:
-        return list(await asyncio.gather(*self._asked))
+        return [await path for path in self._paths]
 
     def close(self) -> None:
-        for one in self._asked:
-            if not one.cancel() and not one.cancelled():
-                one.exception()  # who waited for it has been told, or failed of something else
+        for path in self._paths:
+            path.cancel()
+
+    async def _ask(self, image: Image, path: "asyncio.Future[str]") -> None:
+        try:
+            found = await self._parts.images.disk(image)
+        except Exception as error:
+            if not path.done():
+                path.set_exception(error)
+                path.exception()  # the machine may fail of something else first, and nobody ask
+        else:
+            if not path.done():
+                path.set_result(found)
 
 
 def with_images(spec: MachineSpec, paths: Sequence[str]) -> MachineSpec:
