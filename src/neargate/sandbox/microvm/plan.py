@@ -101,6 +101,8 @@ def machine_steps(size: TaskSize, images: int, messages: Sequence[bytes]) -> tup
             for name in _CONTROLLERS
         ),
         File(path="/proc/sys/vm/min_free_kbytes", content=str(_kept_free_kib(size)).encode(), mode=0o644),
+        # Nor anything for devices that reach no further than 16 MiB or 4 GiB: there are none.
+        File(path="/proc/sys/vm/lowmem_reserve_ratio", content=b"0 0 0 0 0", mode=0o644),
         File(path=f"{group}/memory.max", content=str(size.memory_mib * _MIB).encode(), mode=0o644),
         File(path=f"{group}/pids.max", content=str(size.pids).encode(), mode=0o644),
         Directory(path=places.CONTAINERS, mode=0o700),
