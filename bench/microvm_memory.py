@@ -42,7 +42,7 @@ class Mapping:
 
 @dataclass(frozen=True, kw_only=True)
 class Seen:
-    """MiB. `private`: of `beside`, what another machine would have again."""
+    """MiB. `private`: of `beside`, what was written: another machine has it again."""
 
     beside: float
     private: float
@@ -127,9 +127,8 @@ def parsed(smaps: str) -> list[Mapping]:
         head, _, rest = smaps[begin:end].partition("\n")
         facts = {name: int(value) for name, value in re.findall(r"^(\w+): +(\d+) kB", rest, re.MULTILINE)}
         words = head.split(maxsplit=5)
-        private = facts["Private_Clean"] + facts["Private_Dirty"]
         file = words[5] if len(words) > 5 else ""
-        found.append(Mapping(facts["Size"], facts["Pss"], private, facts["Anonymous"], file))
+        found.append(Mapping(facts["Size"], facts["Pss"], facts["Private_Dirty"], facts["Anonymous"], file))
     return found
 
 
