@@ -1,7 +1,7 @@
 """What a guest's runtime is told of a container: the container engine's specification, in the guest's places."""
 
 import json
-from typing import Any, TypeGuard
+from typing import Any
 
 import pytest
 from msgspec.structs import replace
@@ -170,15 +170,10 @@ def test_a_machine_has_whole_processors(units: int, processors: int) -> None:
 
 @pytest.mark.parametrize(("memory_mib", "kept_mib"), [(512, 4), (8192, 12), (122880, 48)])
 def test_a_guests_kernel_keeps_little_from_its_task(memory_mib: int, kept_mib: int) -> None:
-    written = {
-        step.path: step.content for step in machine_steps(TaskSize(memory_mib=memory_mib), 1, ()) if is_file(step)
-    }
+    steps = machine_steps(TaskSize(memory_mib=memory_mib), 1, ())
+    written = {step.path: step.content for step in steps if isinstance(step, File)}
     assert 2 << 10 < int(written["/proc/sys/vm/min_free_kbytes"]) < kept_mib << 10
     assert set(written["/proc/sys/vm/lowmem_reserve_ratio"].split()) == {b"0"}
-
-
-def is_file(step: Step) -> TypeGuard[File]:
-    return isinstance(step, File)
 
 
 def test_a_task_may_have_all_of_its_memory() -> None:
