@@ -21,7 +21,9 @@ _READ_ONLY = 1  # MS_RDONLY of mount(2)
 _MIB = 1024 * 1024
 _CONTROLLERS = ("cpu", "io", "memory", "pids")
 _KERNEL_MIB = 96  # what the guest's kernel, its first process and the runtime take beside the task: some 85, seen
-_PAGES_PART = 50  # the kernel keeps a table of all its pages: a sixty-fourth of the memory
+_PAGES_PART = (
+    40  # the kernel keeps a table of all its pages, a sixty-fourth of the memory, and other tables by its size
+)
 
 
 class Mount(Struct, frozen=True, kw_only=True):
