@@ -8,7 +8,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
@@ -24,6 +24,7 @@ from neargate.testing.registry import RunningRegistry, free_port
 from .client import Client
 
 WAIT_S = 60.0
+CONTAINER = "c"
 # Ends at once when it is asked to: a PID 1 without a handler would have to be killed after its stop timeout.
 IDLE_COMMAND = ["sh", "-c", "trap 'exit 0' TERM; sleep 100000 & wait"]
 TICKS_PER_S = os.sysconf("SC_CLK_TCK")
@@ -70,10 +71,12 @@ class BenchRegion:
         found = ec2(self.port, self.keys).describe_subnets()["Subnets"]
         return sorted(str(subnet["SubnetId"]) for subnet in found)
 
-    def register(self, *, command: list[str], log_options: dict[str, str] | None = None) -> str:
-        """One container of busybox, 0.25 vCPU and 512 MiB. Returns `family:revision`."""
+    def register(
+        self, *, command: list[str], log_options: dict[str, str] | None = None, cpu: int = 256, memory_mib: int = 512
+    ) -> str:
+        """One container of busybox. Returns `family:revision`."""
         self._families += 1
-        container: dict[str, Any] = {"name": "c", "image": self.image, "command": command, "stopTimeout": 5}
+        container: dict[str, Any] = {"name": CONTAINER, "image": self.image, "command": command, "stopTimeout": 5}
         if log_options is not None:
             container["logConfiguration"] = {
                 "logDriver": "awslogs",
@@ -84,7 +87,8 @@ class BenchRegion:
                     **log_options,
                 },
             }
-        definition = self.client.call("ecs", "RegisterTaskDefinition", **task_definition(self._families, container))
+        members = task_definition(self._families, container) | {"cpu": str(cpu), "memory": str(memory_mib)}
+        definition = self.client.call("ecs", "RegisterTaskDefinition", **members)
         return f"{definition['taskDefinition']['family']}:{definition['taskDefinition']['revision']}"
 
     def run_request(self, definition: str) -> dict[str, Any]:
@@ -121,6 +125,21 @@ class BenchRegion:
             if task["lastStatus"] == "STOPPED" or time.monotonic() > deadline:
                 raise RuntimeError(f"{arn} is {task['lastStatus']}, not {status}: {task.get('stoppedReason')}")
             time.sleep(0.02)
+
+    def first_output(self, arn: str) -> float:
+        """When the task's only container has said something (`time.time()`), looked for every 2 ms in its log file."""
+        deadline = time.monotonic() + WAIT_S
+        while time.monotonic() < deadline:
+            if self.output_bytes(arn):
+                return time.time()
+            time.sleep(0.002)
+        raise RuntimeError(f"{arn} said nothing: {self.describe(arn).get('stoppedReason')}")
+
+    def output_bytes(self, arn: str) -> int:
+        try:
+            return (self.paths.agent / "logs" / arn.rpartition("/")[2] / CONTAINER).stat().st_size
+        except FileNotFoundError:
+            return 0  # the agent has not come to it yet
 
     def committed(self) -> "CommittedStatus":
         return CommittedStatus(self.paths.databases / "cell-0.sqlite3")
@@ -216,11 +235,13 @@ def fresh_data() -> Path:
 
 
 @contextmanager
-def region(*options: str) -> Iterator[BenchRegion]:
-    """Up, then down whatever happens."""
+def region(*options: str, before: Callable[[RegionPaths], None] | None = None) -> Iterator[BenchRegion]:
+    """Up, then down whatever happens. `before`: done to its directory while nothing runs."""
     paths = RegionPaths(fresh_data())
     live = BenchRegion(paths, free_port())
     try:
+        if before is not None:
+            before(paths)
         neargate(paths, "up", "--background", "--port", str(live.port), *options)
         live.client.call("ecs", "CreateCluster", clusterName="default")
         iam = boto(live.port, live.keys, "iam")
@@ -236,12 +257,12 @@ def region(*options: str) -> Iterator[BenchRegion]:
 
 
 @contextmanager
-def container_region() -> Iterator[BenchRegion]:
+def container_region(*options: str, before: Callable[[RegionPaths], None] | None = None) -> Iterator[BenchRegion]:
     """With a registry of the benchmark's own, named to the region as an operator names one of his."""
     with tempfile.TemporaryDirectory(prefix="neargate-bench-registry-") as folder:
         registry = RunningRegistry(folder)
         try:
-            with region("--insecure-registries", registry.address) as live:
+            with region("--insecure-registries", registry.address, *options, before=before) as live:
                 live.registry = registry.address
                 live.push_images()
                 yield live

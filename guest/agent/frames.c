@@ -57,27 +57,6 @@ static int64_t now_ms(void) {
     return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
-/* Reads all there is room for. Zero bytes mean "the host is not connected" here, not an end. 1: the port is empty. */
-static int fill(void) {
-    memmove(heard, heard + heard_begin, heard_end - heard_begin);
-    heard_end -= heard_begin;
-    heard_begin = 0;
-    while (heard_end < sizeof heard) {
-        ssize_t got = read(port, heard + heard_end, sizeof heard - heard_end);
-        if (got < 0)
-            return 1;
-        if (got == 0) {
-            heard_end = 0;
-            is_deaf = port_is_connected = 0;
-            port_drop();
-            return 1;
-        }
-        heard_end += (size_t)got;
-        heard_ms = now_ms();
-    }
-    return 0;
-}
-
 /* Where a hello lies that is the last of what was heard; -1: nowhere. */
 static long last_hello(void) {
     const unsigned char begin[HEADER] = {NONCE, 0, 0, 0, ASKED_HELLO};
@@ -88,6 +67,29 @@ static long last_hello(void) {
         if (heard[byte] <= ' ' || heard[byte] > '~')
             return -1;
     return memcmp(heard + at, begin, HEADER) == 0 ? (long)at : -1;
+}
+
+/* Reads all there is room for. Zero bytes mean "the host is not connected" here, not an end. 1: the port is empty. */
+static int fill(void) {
+    memmove(heard, heard + heard_begin, heard_end - heard_begin);
+    heard_end -= heard_begin;
+    heard_begin = 0;
+    while (heard_end < sizeof heard) {
+        ssize_t got = read(port, heard + heard_end, sizeof heard - heard_end);
+        if (got < 0)
+            return 1;
+        if (got == 0) {
+            /* What a new host said may be here before the news that it is: of all that was heard its hello stays. */
+            long hello = last_hello();
+            heard_begin = hello < 0 ? heard_end : (size_t)hello;
+            is_deaf = port_is_connected = 0;
+            port_drop();
+            return 1;
+        }
+        heard_end += (size_t)got;
+        heard_ms = now_ms();
+    }
+    return 0;
 }
 
 /* Whether a frame begins there, or all that was heard is whole frames. */
@@ -118,7 +120,9 @@ static int is_whole(void) {
 }
 
 int frame_read(struct frame *frame) {
-    if ((!is_whole() || port_is_in_doubt) && fill() && !find_new_host())
+    /* Nothing is answered that nobody could hear: what is kept waits for the news that its host is here. */
+    int is_to_fill = !is_whole() || port_is_in_doubt || !port_is_connected;
+    if (is_to_fill && fill() && (!find_new_host() || !port_is_connected))
         return 0;
     if (is_deaf && heard_end - heard_begin > HEADER + NONCE)
         heard_begin = heard_end - HEADER - NONCE;

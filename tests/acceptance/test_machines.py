@@ -104,7 +104,7 @@ def test_what_the_operator_is_told(machines: LiveRegion) -> None:
 
     _, row, more = wait_for("the host says that the machine before is gone", told)
     below = json.loads((PLACE / "manifest.json").read_text())
-    assert "MiB and a part in 50 of its size beside its task" in more
+    assert "MiB and a part in 40 of its size beside its task" in more
     assert "emulated" in row and f"guest image {below['kernel']}" in row and "VMM " in row
     missing = machines.run(machines.register({"command": ["no-such-program"]}, **SIZE))
     task = machines.wait_status(missing, "STOPPED")

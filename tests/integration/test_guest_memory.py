@@ -58,7 +58,7 @@ pytestmark = [
 
 AGENT = ROOT / "guest" / "agent"
 HARNESS = Path(__file__).with_name("guest_harness.c")
-WRAPPED = ("read", "write", "open", "kill", "execvp")
+WRAPPED = ("read", "write", "open", "poll", "kill", "execvp")
 WARNINGS = ("-std=gnu11", "-Wall", "-Wextra", "-Wshadow", "-Werror")
 CHECKED = ("-O1", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all")
 KINDS = (*range(HELLO, READ + 1), 0, 16, 99, 255)
@@ -99,7 +99,7 @@ def test_the_compiler_s_analysis_finds_nothing(source: Path) -> None:
 class Process:
     """One that runs; its messages are in `said`."""
 
-    def __init__(self, harness: Path, directory: Path) -> None:
+    def __init__(self, harness: Path, directory: Path, looks: int) -> None:
         root = directory / "root"
         root.mkdir()
         root.chmod(0o777)
@@ -107,7 +107,8 @@ class Process:
         self.path = directory / "port"
         self.said = directory / "said"
         with self.said.open("wb") as said:
-            self._process = subprocess.Popen([harness, root, self.path], stdin=subprocess.DEVNULL, stderr=said)
+            command = [harness, root, self.path, str(looks)]
+            self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=said)
         self.numbers = count(1000)
 
     @property
@@ -140,10 +141,11 @@ class Process:
 
 
 @contextmanager
-def process(harness: Path) -> Iterator[Process]:
+def process(harness: Path, looks: int = 0) -> Iterator[Process]:
+    """`looks`: so often it looks at its port until it is told of a host that has spoken already."""
     with tempfile.TemporaryDirectory(prefix="ngf") as directory:
         Path(directory).chmod(0o755)
-        made = Process(harness, Path(directory))
+        made = Process(harness, Path(directory), looks)
         try:
             yield made
         finally:
@@ -317,6 +319,17 @@ def test_a_new_host_is_heard_behind_half_a_frame(harness: Path, left: bytes) -> 
         assert host.hellos == 1
         assert 77 not in host.told
         assert host.end(host.run("exit", "3")) == (3, "")
+
+
+@pytest.mark.parametrize("looks", [1, 2, 20])
+def test_a_hello_before_the_news_of_its_host_is_kept_and_answered(harness: Path, looks: int) -> None:
+    """As of a machine that goes on from a saved one: both come at once, by two ways."""
+    with process(harness, looks) as guest:
+        with closing(guest.connect()):
+            pass
+        with closing(Connection(guest.path, guest.numbers, HALF)) as host:
+            assert host.hellos == 1
+            assert host.end(host.run("exit", "3")) == (3, "")
 
 
 def test_a_frame_that_hello_ends_to_the_byte_takes_one_hello(harness: Path) -> None:

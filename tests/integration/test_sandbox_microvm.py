@@ -12,6 +12,7 @@ import pytest
 from neargate.interfaces.sandbox import BindMount, ContainerConfig, Image, PullRequest, Sandbox, SandboxError
 from neargate.sandbox.microvm.counters import read_counters
 from neargate.sandbox.microvm.engine import MicroVmSandbox
+from neargate.sandbox.microvm.image_disks import ImageDisks
 from neargate.testing.machine_rig import MachineRig, guest_is_built
 from neargate.testing.oci_image import build_image, busybox_layer
 from neargate.testing.suites.sandbox import ACCOUNT, SandboxSuite
@@ -104,6 +105,32 @@ def test_it_is_another_kernel_in_a_network_of_its_own(rig: MachineRig, reference
     kernel, *rest = said.splitlines()
     assert kernel != os.uname().release
     assert rest == ["eth0", "lo", "0::/", "ip-10-0-0-1", "0"]
+
+
+def test_a_container_may_have_all_the_memory_of_its_task(rig: MachineRig, reference: str) -> None:
+    """Its own size: what the guest's kernel takes, and keeps from everybody, is the machine's on top."""
+    assert inside(rig, reference, "dd if=/dev/zero of=/dev/null bs=500M count=1 2>/dev/null && echo all") == "all\n"
+
+
+def test_a_machine_that_is_there_before_its_images_disk_gets_it_then(
+    rig: MachineRig, reference: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    at_once, seen = ImageDisks.disk, []
+
+    async def late(disks: ImageDisks, image: Image) -> str:
+        await until(lambda: bool(monitors(rig, "task-late")))
+        seen.extend(monitors(rig, "task-late"))
+        return await at_once(disks, image)
+
+    monkeypatch.setattr(ImageDisks, "disk", late)
+    assert inside(rig, reference, "readlink /bin/ls", task_id="task-late") == "/bin/busybox\n"
+    assert seen, "its monitor ran by then"
+
+
+def monitors(rig: MachineRig, task_id: str) -> list[str]:
+    """The record of its process."""
+    record = rig.base / "machines" / task_id / "machine.json"
+    return [word for word in (record.read_text(),) if '"pid":0' not in word] if record.exists() else []
 
 
 def test_the_hosts_files_for_it_are_there_and_what_it_writes_stays_on_its_disk(

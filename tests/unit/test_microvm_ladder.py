@@ -152,7 +152,7 @@ def test_few_sizes_are_kept_those_that_were_used_last(rig: MicroVmRig) -> None:
         assert (await started(rig, engine, "again", 512))[1] is Rung.SNAPSHOT
         _, rung = await started(rig, engine, "one-more", 8192)
         assert rung is Rung.COLD
-        await until(rig, lambda: any("-8419-" in name for name in saved(rig)) and not rig.cgroups.tasks)
+        await until(rig, lambda: any("-8492-" in name for name in saved(rig)) and not rig.cgroups.tasks)
         await until(rig, lambda: len(saved(rig)) == rig.knobs.microvm_snapshots_max)
         assert (await started(rig, engine, "first", 512))[1] is Rung.SNAPSHOT
         assert (await started(rig, engine, "second", 1024))[1] is Rung.COLD, "it was used the longest ago"

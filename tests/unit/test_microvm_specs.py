@@ -168,7 +168,15 @@ def test_a_machine_has_whole_processors(units: int, processors: int) -> None:
     assert guest_vcpus(TaskSize(cpu_units=units)) == processors
 
 
+@pytest.mark.parametrize(("memory_mib", "kept_mib"), [(512, 4), (8192, 12), (122880, 48)])
+def test_a_guests_kernel_keeps_little_from_its_task(memory_mib: int, kept_mib: int) -> None:
+    steps = machine_steps(TaskSize(memory_mib=memory_mib), 1, ())
+    written = {step.path: step.content for step in steps if isinstance(step, File)}
+    assert 2 << 10 < int(written["/proc/sys/vm/min_free_kbytes"]) < kept_mib << 10
+    assert set(written["/proc/sys/vm/lowmem_reserve_ratio"].split()) == {b"0"}
+
+
 def test_a_task_may_have_all_of_its_memory() -> None:
     for memory_mib in (512, 4096, 122880):
         pages_mib = guest_memory_mib(TaskSize(memory_mib=memory_mib)) // 64  # 64 bytes for each page of 4 KiB
-        assert guest_memory_mib(TaskSize(memory_mib=memory_mib)) - memory_mib - pages_mib >= 32
+        assert guest_memory_mib(TaskSize(memory_mib=memory_mib)) - memory_mib - pages_mib >= 96

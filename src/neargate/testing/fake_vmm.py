@@ -57,6 +57,7 @@ class FakeVmm:
         self.restored: list[str] = []  # ids of those that went on from a snapshot
         self.has_snapshots = has_snapshots
         self.assigned: list[MachineSpec] = []  # of those that waited
+        self.added: list[MachineSpec] = []  # disks that came after their machine
         self._saved: dict[str, dict[str, FakeFile]] = {}
         self.saves_nothing = False
         self.assigns_nothing = False
@@ -139,6 +140,10 @@ class FakeVmm:
         machine.guest.is_deaf = False
         self.machines[spec.machine_id] = machine
         self.assigned.append(spec)
+
+    async def add_disks(self, machine_id: str, spec: MachineSpec) -> None:
+        assert not self._known(machine_id).guest.has_disks, "its guest has taken them"
+        self.added.append(spec)
 
     async def snapshot_key(self, spec: MachineSpec) -> str:
         return hashlib.sha256(repr((self.version, spec.vcpus, spec.memory_mib)).encode()).hexdigest()

@@ -31,6 +31,7 @@ from ..sandbox.microvm.parts import GuestFiles, Parts, Spares
 from ..sandbox.microvm.qemu import QemuVmm
 from ..sandbox.microvm.records import Records
 from ..sandbox.microvm.store import ImageStore
+from ..sandbox.microvm.vmm import Accelerator
 from ..sandbox.pull.credentials import RegistryAuth
 from ..sandbox.pull.proxies import DIRECT
 from ..sandbox.rootfs import Views
@@ -58,8 +59,16 @@ class MachineRig:
     `saves`: machines are saved, and others go on from them. `waiting_mib`: and wait before a task comes.
     """
 
-    def __init__(self, knobs: Knobs = DEFAULT_KNOBS, *, saves: bool = False, waiting_mib: int = 0) -> None:
+    def __init__(
+        self,
+        knobs: Knobs = DEFAULT_KNOBS,
+        *,
+        saves: bool = False,
+        waiting_mib: int = 0,
+        accelerator: Accelerator = "tcg",
+    ) -> None:
         self.saves = saves
+        self._accelerator = accelerator
         self.waiting_mib = waiting_mib
         self.containers = ContainerRig()
         self._knobs = knobs
@@ -132,7 +141,7 @@ class MachineRig:
                     initramfs=str(GUEST / "initramfs.cpio"),
                     tools=str(GUEST / "tools.erofs"),
                 ),
-                accelerators=Accelerators(("tcg",)),
+                accelerators=Accelerators((self._accelerator,)),
                 machines=machines,
                 records=records,
                 creation=Creation(views, read_host_facts()),
@@ -177,7 +186,7 @@ class MachineRig:
         return ContainerConfig(**(fields | more))  # type: ignore[arg-type]
 
     def _vmm(self, world: OsWorld) -> QemuVmm:
-        return QemuVmm(world, self.base / "machines", allow_emulated=True)
+        return QemuVmm(world, self.base / "machines", allow_emulated=self._accelerator == "tcg")
 
     async def _end_machines(self) -> None:
         world = _world()

@@ -5,6 +5,7 @@ Owns what the engine meets beside the monitor: images without registries, bluepr
 
 # ruff: noqa: ARG002  the parameters are the seam's
 
+import asyncio
 import os
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
@@ -41,6 +42,7 @@ class FakeImages:
         self.known: dict[str, Image] = {}
         self.disks: list[str] = []  # digests, as they were asked for
         self.refusal = ""  # why no disk can be made
+        self.gate: asyncio.Event | None = None  # disks are made, or refused, when it is set
 
     def add(self, reference: str) -> Image:
         digest = f"sha256:{len(self.known) + 1:064x}"
@@ -70,6 +72,8 @@ class FakeImages:
         del self.known[image.reference]
 
     async def disk(self, image: Image) -> str:
+        if self.gate is not None:
+            await self.gate.wait()
         if self.refusal:
             raise SandboxError(self.refusal)
         self.disks.append(image.digest)

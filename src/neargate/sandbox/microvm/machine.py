@@ -11,7 +11,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from ...interfaces.hostnet import GuestInterface, HostError
-from ...interfaces.sandbox import EngineUnavailable
+from ...interfaces.sandbox import EngineUnavailable, SandboxError
 from ...world import within
 from ..sentences import cannot_start
 from . import places, runtime
@@ -21,11 +21,12 @@ from .errors import GuestBroke, GuestGone, GuestRefused
 from .executions import PLACES_MAX
 from .guest import Guest
 from .hello import Ending, NoHello
+from .images_coming import ImagesComing, with_images
 from .parts import LANE, Parts
 from .plan import images_of, machine_steps
 from .record import KILLED, Blueprint, Machine, Phase, Rung
 from .starts import Order, Starts
-from .vmm import Accelerator, MachineRefused, VmmError, VmmMissing
+from .vmm import Accelerator, MachineRefused, MachineSpec, VmmError, VmmMissing
 
 _HOST_ATTEMPTS = 20
 _PAUSE_S = 0.1
@@ -105,6 +106,9 @@ class TaskMachine:
             except (GuestRefused, HostError, OSError) as error:
                 await self._destroy()
                 raise cannot_start(f"no virtual machine can be made: {error}") from None
+            except (SandboxError, EngineUnavailable):  # of an image whose disk was made meanwhile
+                await self._destroy()
+                raise
         self.record = replace(self.record, is_emulated=accelerator == "tcg", rung=rung)
         await self._enter(Phase.READY)
         self._hold(guest)
@@ -112,19 +116,24 @@ class TaskMachine:
     async def _acquired(self, accelerator: Accelerator) -> tuple[Guest, Rung]:
         parts, blueprints = self._parts, self._blueprints()
         images = images_of(blueprints)
-        paths = [await parts.images.disk(image) for image in images]
-        disk = await self._handed_over()
+        coming = ImagesComing(parts, images)
+        try:
+            paths = await coming.there()
+            disk = await self._handed_over()
 
-        async def settle(guest: Guest, interface: GuestInterface) -> None:
-            await guest.clock()
-            await guest.entropy(parts.world.random.randbytes(_ENTROPY_BYTES))
-            await guest.disks(len(images) + 1)
-            for step in machine_steps(size_of(blueprints), len(images), interface.messages):
-                await runtime.carry_out(guest, step)
+            async def settle(guest: Guest, interface: GuestInterface, made: MachineSpec) -> None:
+                await guest.clock()
+                await guest.entropy(parts.world.random.randbytes(_ENTROPY_BYTES))
+                if not all(paths):
+                    await parts.vmm.add_disks(self.task_id, with_images(made, await coming.all()))
+                await guest.disks(len(images) + 1)
+                for step in machine_steps(size_of(blueprints), len(images), interface.messages):
+                    await runtime.carry_out(guest, step)
 
-        spec = spec_of(parts, self.task_id, blueprints, disk, paths, accelerator)
-        order = Order(spec=spec, settle=settle, ending=self._ending)
-        return await self._starts.acquire(order)
+            spec = spec_of(parts, self.task_id, blueprints, disk, paths, accelerator)
+            return await self._starts.acquire(Order(spec=spec, settle=settle, ending=self._ending))
+        finally:
+            coming.close()
 
     async def _handed_over(self) -> str:
         """The task's disk may be busy for a moment: an unmount that still writes."""

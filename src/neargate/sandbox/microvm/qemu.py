@@ -133,6 +133,11 @@ class QemuVmm:
         await self._machines.note(replace(record, is_ready=True))
         self._machines.attend(spec.machine_id, self._attend(spec.machine_id))
 
+    async def add_disks(self, machine_id: str, spec: MachineSpec) -> None:
+        record = await self._machines.found(machine_id)
+        with qemu_disks.opened(spec, record.uid, record.pid) as disks:
+            await qemu_disks.put(partial(self._ask, machine_id), disks)
+
     async def snapshot_key(self, spec: MachineSpec) -> str:
         host = await self._probed()
         contents = [await self._digest(path) for path in (spec.kernel, spec.initramfs, spec.tools)]

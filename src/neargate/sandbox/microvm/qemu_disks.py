@@ -41,7 +41,8 @@ def opened(spec: MachineSpec, uid: int, pid: int) -> Iterator[list[OpenDisk]]:
             if number and disk.path:
                 found.append(OpenDisk(number=number, disk=disk, descriptor=_opened(disk, uid)))
         written = [os.fstat(one.descriptor).st_size for one in found if not one.disk.read_only]
-        _bound(pid, limits(max(written, default=0), spec.vcpus)["RLIMIT_FSIZE"])
+        if written:
+            _bound(pid, limits(max(written), spec.vcpus)["RLIMIT_FSIZE"])
         yield found
     except OSError as error:
         raise MachineRefused(f"its disks cannot be given: {error}") from error

@@ -29,13 +29,14 @@ _FALLS = (NoHello, GuestGone, GuestRefused, VmmError, HostError, OSError)
 
 
 class Order(Struct, frozen=True, kw_only=True):
-    """What a task wants. `spec`: its machine, without an address yet. `settle`: makes a guest the task's.
+    """What a task wants. `spec`: its machine, without an address yet. `settle`: makes a guest the task's, whose machine
+    was made as that.
 
     `ending`: is told when the one that was made is no more.
     """
 
     spec: MachineSpec
-    settle: Callable[[Guest, GuestInterface], Awaitable[None]]
+    settle: Callable[[Guest, GuestInterface, MachineSpec], Awaitable[None]]
     ending: Ending
 
 
@@ -121,8 +122,9 @@ class Starts:
             await self._parts.vmm.destroy(task_id)  # what a killed agent left
             interface = await self._parts.network.open_tap(task_id, one.tap)
             order.ending.begin()
-            await self._parts.vmm.assign(one.machine_id, with_places(replace(order.spec, mac=interface.mac)))
-            return await self._settled(order, interface, self._parts.knobs.microvm_restored_hello_s)
+            spec = with_places(replace(order.spec, mac=interface.mac))
+            await self._parts.vmm.assign(one.machine_id, spec)
+            return await self._settled(order, interface, spec, self._parts.knobs.microvm_restored_hello_s)
         except _FALLS as error:
             self._parts.note(f"the machine that waited for task {task_id} is of no use: {error}")
             return None
@@ -162,17 +164,19 @@ class Starts:
             if snapshot is None:
                 await parts.vmm.create(spec, interface.descriptor)
             else:
-                await parts.vmm.restore(with_places(spec), interface.descriptor, snapshot)
+                spec = with_places(spec)
+                await parts.vmm.restore(spec, interface.descriptor, snapshot)
         finally:
             os.close(interface.descriptor)
         cold_s = knobs.microvm_hello_kvm_s if order.spec.accelerator == "kvm" else knobs.microvm_hello_s
-        return await self._settled(order, interface, cold_s if snapshot is None else knobs.microvm_restored_hello_s)
+        wait_s = cold_s if snapshot is None else knobs.microvm_restored_hello_s
+        return await self._settled(order, interface, spec, wait_s)
 
-    async def _settled(self, order: Order, interface: GuestInterface, wait_s: float) -> Guest:
+    async def _settled(self, order: Order, interface: GuestInterface, spec: MachineSpec, wait_s: float) -> Guest:
         parts, machine_id = self._parts, order.spec.machine_id
         guest = await first_hello(parts.world, lambda: parts.connect(machine_id), wait_s, order.ending)
         try:
-            await order.settle(guest, interface)
+            await order.settle(guest, interface, spec)
         except BaseException:
             await guest.close()
             raise

@@ -44,7 +44,7 @@ class MachineDisk(Struct, frozen=True, kw_only=True):
     """
 
     serial: str  # 1 to 20 of [a-z0-9-]: virtio-blk has no more bytes
-    path: str  # empty: a place without a disk, in a machine that is saved or goes on from a saved one
+    path: str  # empty: a place without a disk; for ever, or until `add_disks`. One that is written has it at a create
     read_only: bool
     size_bytes: int = 0
 
@@ -142,6 +142,12 @@ class Vmm(Protocol):
 
         Where this is cut short or raises (MachineGone, MachineRefused, MachineStuck) it is one of the two, and to be
         destroyed by both names.
+        """
+
+    async def add_disks(self, machine_id: str, spec: MachineSpec) -> None:
+        """Put the read-only disks that have a path in `spec` into their empty places, of a machine that runs and whose
+        guest has not taken its disks. `spec` has the places that it was made with. Not to be repeated. Raises
+        MachineGone, MachineRefused, MachineStuck.
         """
 
     async def snapshot_key(self, spec: MachineSpec) -> str:

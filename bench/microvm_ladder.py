@@ -1,6 +1,6 @@
 """How soon a task's machine is ready, and its container says something, by each rung of the ladder of starts.
 
-Without a region: the engine with real machines, emulated; a container of busybox; a disk of 64 MiB. Both from the order
+Without a region: the engine with real machines; a container of busybox; a disk of 64 MiB. Both from the order
 to start the container: until the guest is the task's (disks mounted, its address set), and until the container's log
 has its first byte. The rungs take turns, so that what else runs hits them alike; the ratios are of medians. The first
 start of an agent's life is not counted: it makes the image's disk and reads the saved machine.
@@ -8,7 +8,6 @@ start of an agent's life is not counted: it makes the image's disk and reads the
 
 import asyncio
 import time
-from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 from statistics import median
@@ -16,12 +15,13 @@ from statistics import median
 from neargate.interfaces.sandbox import Image, PullRequest
 from neargate.sandbox.microvm.engine import MicroVmSandbox
 from neargate.sandbox.microvm.record import Rung
-from neargate.testing.machine_rig import MachineRig, guest_is_built
+from neargate.testing.machine_rig import MachineRig
 from neargate.testing.oci_image import build_image, busybox_layer
 
+from . import machines
 from .figures import Figure, Load, foreign_load, spread
 
-COMMAND = "python -m bench microvm"
+COMMAND = "python -m bench microvm_ladder"
 ROUNDS, STARTS = 3, 3
 READY, OUTPUT = "guest ready", "first output"
 GOALS = (
@@ -30,22 +30,19 @@ GOALS = (
     (READY, Rung.SNAPSHOT, Rung.WARM, None),
     (OUTPUT, Rung.SNAPSHOT, Rung.WARM, ">= 1.3"),
 )
-WAIT_S = 90.0
-LOOK_S = 0.002
 
 Series = dict[tuple[Rung, str], list[float]]
 
 
 def measure() -> list[Figure]:
-    if not guest_is_built():
-        raise RuntimeError("no guest was built: make guest")
+    machines.check_guest()
     series: Series = {(rung, what): [] for rung in Rung for what in (READY, OUTPUT)}
     others = foreign_load()
     with ExitStack() as stack:
         rigs = {
-            Rung.COLD: MachineRig(),
-            Rung.SNAPSHOT: MachineRig(saves=True),
-            Rung.WARM: MachineRig(saves=True, waiting_mib=280),
+            Rung.COLD: machines.rig(),
+            Rung.SNAPSHOT: machines.rig(saves=True),
+            Rung.WARM: machines.rig(saves=True, waiting_mib=280),
         }
         for rig in rigs.values():
             stack.callback(rig.close)
@@ -64,7 +61,7 @@ def _life(rig: MachineRig, rung: Rung, series: Series) -> None:
         image = await engine.pull_image(PullRequest(reference=reference, account="123456789012"), lambda *_: None)
         await _start(rig, engine, image)
         for _ in range(STARTS):
-            await _until(lambda: _holds(engine, rung))
+            await machines.until(lambda: _holds(engine, rung))
             took_s, by = await _start(rig, engine, image)
             if by is not rung:
                 raise RuntimeError(f"a machine came by the rung {by}, not {rung}: {rig.notes}")
@@ -86,22 +83,14 @@ async def _start(rig: MachineRig, engine: MicroVmSandbox, image: Image) -> tuple
     await engine.create_container(config)
     began = time.perf_counter()
     starting = asyncio.ensure_future(engine.start_container(config.runtime_id))
-    await _until(lambda: engine.rung_of(config.task_id) is not None or starting.done())
+    await machines.until(lambda: engine.rung_of(config.task_id) is not None or starting.done())
     ready_s = time.perf_counter() - began
-    await _until(lambda: log.exists() and log.stat().st_size > 0)
+    await machines.until(lambda: machines.has_words(log))
     output_s = time.perf_counter() - began
     await starting
     rung = engine.rung_of(config.task_id)
     await engine.delete_container(config.runtime_id)
     return {READY: ready_s, OUTPUT: output_s}, rung
-
-
-async def _until(is_so: Callable[[], bool]) -> None:
-    deadline = time.perf_counter() + WAIT_S
-    while not is_so():
-        if time.perf_counter() > deadline:
-            raise RuntimeError("it does not happen")
-        await asyncio.sleep(LOOK_S)
 
 
 def _figure(series: Series, what: str, slow: Rung, fast: Rung, goal: str | None, busy: float, others: float) -> Figure:
@@ -111,7 +100,8 @@ def _figure(series: Series, what: str, slow: Rung, fast: Rung, goal: str | None,
         value=median(series[slow, what]) / median(series[fast, what]),
         unit="x",
         goal=goal,
-        against=f"a machine that came by the rung {slow.value}, emulated; {ROUNDS} rounds of {STARTS}, taking turns",
+        against=f"a machine that came by the rung {slow.value}, {machines.words()}; {ROUNDS} rounds of {STARTS}, "
+        "taking turns",
         samples={f"{rung.value}_s": series[rung, what] for rung in (slow, fast)},
         notes=[
             f"others used {others:.0%} of the processors before",
