@@ -445,7 +445,10 @@ class Agent:
         for record in plan.resume:
             # In every phase: a launch that is stopped before its logs are opened again leaves its files to nobody else.
             for container in record.containers:
-                await self._logs.adopt(record.launch, container.name, container.runtime_id)
+                try:
+                    await self._logs.adopt(record.launch, container.name, container.runtime_id)
+                except OSError as error:
+                    self._note(f"the output of {container.runtime_id} is not followed by this agent: {error}")
         await self._logs.restore(frozenset(record.task_id for record in plan.resume))
         await self._credentials.restore({record.task_id: record for record in plan.resume})
         self._tasks.restore(plan.resume, loaded.tombstones)
