@@ -2,8 +2,8 @@
 
 Owns what must survive kill -9 of the agent. WAL without a sync per commit: a process that dies loses nothing; a machine
 that dies loses the last commits, and then the changed boot id says that no task is left anyway. Invariants: a task is
-in `records` or in `tombstones`, never in both; a tombstone goes only after its report was acknowledged; what a disk does
-not take now is written when it does, before anything later.
+in `records` or in `tombstones`, never in both; a tombstone goes only after its report was acknowledged; what a disk
+does not take now is written when it does, before anything later.
 """
 
 import asyncio
