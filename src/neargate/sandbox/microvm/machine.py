@@ -91,6 +91,7 @@ class TaskMachine:
             try:
                 guest, rung = await self._acquired(accelerator)
                 accelerators.worked(accelerator)
+                await self._keep_what_worked()
                 break
             except (VmmMissing, MachineRefused) as never:
                 self._parts.note(f"no machine of task {self.task_id} can be made ({accelerator}): {never}")
@@ -114,6 +115,12 @@ class TaskMachine:
             await self._destroy()
             raise
         self._hold(guest)
+
+    async def _keep_what_worked(self) -> None:
+        try:
+            await self._parts.world.offload(LANE, self._parts.accelerators.keep)
+        except OSError as error:  # the next agent finds it out anew
+            self._parts.note(f"how machines are run here is not kept: {error}")
 
     async def _acquired(self, accelerator: Accelerator) -> tuple[Guest, Rung]:
         parts, blueprints = self._parts, self._blueprints()
