@@ -523,10 +523,13 @@ class Capacity:
 
     async def _register(self, facts: HostFacts, room: Room) -> None:
         pool = self._pools.of(facts.host_id)
-        dressed = self._ledger.dressed(facts)
         host = schema.register(facts, room, _encode(facts), pool=pool)
-        await self._store.write([*map(schema.dress, dressed), host])
-        self._ledger.dress(dressed)
+        while True:
+            dressed = self._ledger.dressed(facts)
+            await self._store.write([*map(schema.dress, dressed), host])
+            self._ledger.dress(dressed)
+            if not self._ledger.dressed(facts):
+                break  # else one was restored meanwhile, and to a host that was unknown yet
         self._put_host(facts, room, connected=True, pool=pool)
 
     def _put_host(self, facts: HostFacts, room: Room, *, connected: bool, pool: str) -> None:

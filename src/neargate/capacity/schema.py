@@ -108,8 +108,11 @@ _CARRY = """UPDATE reservations SET host = ?
     WHERE task_id = ? AND zone = ? AND state = 'reserved' AND capacity_id = ? AND placed = 1"""
 _DRESS = """UPDATE reservations SET memory = ?
     WHERE task_id = ? AND zone = ? AND state = 'reserved' AND capacity_id = ?"""
-_GIVE_ROOM = """UPDATE hosts SET free_cpu = free_cpu + ?, free_memory = free_memory + ?, free_disk = free_disk + ?,
-    tenant = CASE WHEN tasks <= 1 THEN NULL ELSE tenant END, tasks = tasks - 1, rev = rev + 1 WHERE id = ?"""
+# What its row says was taken, whoever proposes to give it back: a host that joins changes rows that were restored.
+_GIVE_ROOM = """UPDATE hosts SET free_cpu = free_cpu + held.cpu, free_memory = free_memory + held.memory,
+    free_disk = free_disk + held.disk, tenant = CASE WHEN tasks <= 1 THEN NULL ELSE tenant END, tasks = tasks - 1,
+    rev = rev + 1 FROM reservations AS held
+    WHERE held.task_id = ? AND held.zone = ? AND held.capacity_id = ? AND hosts.id = held.host"""
 _INSERT_TOMBSTONE = """INSERT INTO reservations (task_id, zone, state, voided_at) VALUES (?, ?, 'void', ?)
     ON CONFLICT DO NOTHING"""
 _HELD = "FROM reservations WHERE host = new.id AND state = 'reserved' AND placed = 0"
@@ -232,11 +235,10 @@ def restore(new: NewClaim) -> list[Statement]:
 
 def release(claim: Claim, now: float) -> list[Statement]:
     """Give back what `reserve` took; the reservation's row stays as tombstone."""
-    room = claim.room
     statements = [Statement(_VOID_CLAIM, (now, *claim.key, claim.capacity_id), 1, CLAIM)]
     if not claim.is_placed:
         # No count is expected: an operator may have removed the host meanwhile.
-        statements.append(Statement(_GIVE_ROOM, (room.cpu_units, room.memory_mib, room.disk_gib, claim.host_id)))
+        statements.append(Statement(_GIVE_ROOM, (*claim.key, claim.capacity_id)))
     if claim.eni_id is not None:
         statements.append(Statement("DELETE FROM enis WHERE id = ?", (claim.eni_id,), 1, ADDRESS))
     return statements
