@@ -302,6 +302,7 @@ class Capacity:
             doc=_encode(eni) if eni is not None else b"",
             sharing=host.sharing,
             pool=host.view.pool,
+            sandbox=host.facts.sandbox,
         )
 
     def _interface(self, request: ReservationRequest, claim: Claim) -> Eni | None:
