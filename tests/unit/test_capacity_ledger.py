@@ -184,7 +184,7 @@ def _held(disk: MemoryDisk) -> Claims:
 
 
 def _check_tenancy(capacity: Capacity, before: Claims, after: Claims, restored: set[str]) -> None:
-    """A host with more than its rule allows, from before the rule held, has got nothing new; the restored ask nobody."""
+    """A host with more than its rule allows, from before the rule held, has got nothing new. The restored ask none."""
     for host_id, host in capacity._ledger.hosts.items():
         claims = after.get(host_id, set())
         crowded = {
