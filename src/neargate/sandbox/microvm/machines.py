@@ -303,6 +303,16 @@ class Machines:
         return []
 
 
+def remove_saved(snapshot: Path) -> None:
+    """Of a saved machine's directory its name goes first: what is left of a removal is no snapshot. Raises OSError."""
+    unfinished = snapshot.with_name(f"{snapshot.name}.new")
+    with suppress(FileNotFoundError):
+        shutil.rmtree(unfinished)
+    with suppress(FileNotFoundError):
+        snapshot.rename(unfinished)
+        shutil.rmtree(unfinished)
+
+
 def _cgroups(record: MachineRecord) -> list[str]:
     return [path for path in (record.cgroup_path, record.former_cgroup_path) if path]
 
