@@ -30,7 +30,6 @@ from .host_keys import HostKeys
 from .image_pins import ImagePins
 from .launching import Launching
 from .live_spread import LiveSpread
-from .lost_hosts import LostHosts
 from .operator_view import OperatorView
 from .orders import Orders
 from .reading import Reading
@@ -118,8 +117,7 @@ class Cell:
             ring=self.orders.ring_stop,
             freed=self._releases.wake,
         )
-        lost_hosts = LostHosts(store, capacities, self._stopping.end_without_host)
-        self.sweepers = Sweepers(world, store, capacities, knobs, self._pins, lost_hosts)
+        self.sweepers = Sweepers(world, store, capacities, knobs, self._pins, self._stopping.end_without_host)
         self._restoring = Restoring(world, store, capacities, self.sweepers)
         self.operator = OperatorView(store, self.stop_task, self.services.rest, self.services.stop_at_once)
 

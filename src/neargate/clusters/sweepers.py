@@ -15,7 +15,7 @@ from ..model.knobs import Knobs
 from ..store.events import trim_events
 from ..world import World
 from .image_pins import ImagePins
-from .lost_hosts import LostHosts
+from .lost_hosts import End, LostHosts
 from .services.forgetting import forget_services
 
 _log = get_logger(__name__)
@@ -44,14 +44,15 @@ class Sweepers:
         capacities: Mapping[str, CapacityManager],
         knobs: Knobs,
         pins: ImagePins,
-        lost: LostHosts,
+        end: End,
     ) -> None:
+        """`end`: of a task whose host is gone for good."""
         self._world = world
         self._store = store
         self._capacities = capacities
         self._knobs = knobs
         self._pins = pins
-        self._lost = lost
+        self._lost = LostHosts(store, capacities, end)
 
     async def run(self, is_retired: Callable[[str], bool]) -> None:
         """All sweeps, each period. A shard that is down or full is met again in the next cycle."""
