@@ -130,6 +130,17 @@ def test_a_health_check_that_finds_no_room_says_nothing_of_the_container(tmp_pat
     play(tmp_path, scenario)
 
 
+def test_images_that_cannot_be_removed_now_are_looked_at_again(tmp_path: Path) -> None:
+    async def scenario(host: AgentHost) -> None:
+        host.sandbox.faults.fail("collect_images", OSError(errno.EIO, "Input/output error"))
+        await host.clock.sleep(3 * host.knobs.image_look_period_s)
+        assert not host.world.is_dead and host.world.failures == []
+        host.server.run(launch())
+        await host.server.status(TASK_ID, "RUNNING")
+
+    play(tmp_path, scenario)
+
+
 def test_one_log_that_cannot_be_read_is_not_the_others_end(tmp_path: Path) -> None:
     good = open_log(tmp_path / "task" / "good")
     os.write(good, b"line\n")

@@ -512,6 +512,9 @@ class Agent:
                 gone = await self._sandbox.collect_images(self._tasks.image_digests())
             except EngineUnavailable:
                 continue  # it restarts, and so do its looks
+            except OSError as error:
+                self._note(f"no image is removed for now: {error}")
+                continue
             for name in gone:
                 self._note(f"image {name} was removed: the disk runs low and no task here uses it")
 
@@ -531,7 +534,7 @@ class Agent:
     async def _check_host(self) -> None:
         reason = await self._until_ready(self._disk_watch.look, "the host's disks")
         strays, engine = self._strays(), self._sandbox.facts
-        used = await self._cgroups.used_memory()
+        used = await self._until_ready(self._cgroups.used_memory, "the memory that tasks use")
         below = replace(self._facts.platform or HostPlatform(), guest_image=engine.guest_image, vmm=engine.vmm)
         told = replace(
             self._facts,
