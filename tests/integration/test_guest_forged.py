@@ -275,22 +275,23 @@ def test_how_long_packets_may_be_is_not_forgotten_while_it_holds(run: Run) -> No
 
     async def scenario(lab: NetLab) -> None:
         task, other = await _attached(lab)
-        beside = "2001:db8::3"
-        await lab.attach("c", eni(3, "sg-0open", ipv6=True))
-        with (
-            ExitStack() as stack,
-            socket_in(other.netns_path, socket.AF_PACKET, socket.SOCK_RAW) as underway,
-        ):
-            underway.bind(("eth0", 0))
+        beside = await lab.attach("c", eni(3, "sg-0open", ipv6=True))
+        with ExitStack() as stack:
             _write_sysctl(task.netns_path, "gc_interval", "1")
-            for to, expires_s in ((B6, "600"), (beside, "1")):
+            for number, there, expires_s in ((2, other, "600"), (3, beside, "1")):
                 _write_sysctl(task.netns_path, "mtu_expires", expires_s)
+                to = f"2001:db8::{number}"
+                server = stack.enter_context(socket_in(there.netns_path, socket.AF_INET6, socket.SOCK_DGRAM))
+                server.bind((to, PORT))
+                underway = stack.enter_context(socket_in(there.netns_path, socket.AF_PACKET, socket.SOCK_RAW))
+                underway.bind(("eth0", 0))
                 end = stack.enter_context(socket_in(task.netns_path, socket.AF_INET6, socket.SOCK_DGRAM))
                 end.connect((to, PORT))
                 end.send(b"long")
+                await _received_from(server)
                 quote = ip(A6, to, UDP, udp(end.getsockname()[1], PORT, b"long"))
-                told = icmp(B6, A6, 2, 0, struct.pack("!I", NARROW) + quote)
-                underway.send(frame(IP6, ip(B6, A6, ICMPV6, told), source="0a:00:00:00:00:02"))
+                told = icmp(to, A6, 2, 0, struct.pack("!I", NARROW) + quote)
+                underway.send(frame(IP6, ip(to, A6, ICMPV6, told), source=f"0a:00:00:00:00:0{number}"))
                 await _until(lab, lambda end=end: _mtu(end) == NARROW)
             await _until(lab, lambda: _learned(task.netns_path) < 2)
             with socket_in(task.netns_path, socket.AF_INET6, socket.SOCK_DGRAM) as later:
