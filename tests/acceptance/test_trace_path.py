@@ -32,8 +32,9 @@ class Lab:
 
     def traced(self, to: str) -> tuple[bool, str]:
         """Whether the answer comes back, and the line that stops the packet, if any."""
-        done = self.region.command("trace-path", "--from", self.client.rpartition("/")[2], "--to", to)
+        done = self.region.command("trace-path", "--from", self.client.rpartition("/")[2], "--to", to, check=False)
         lines = done.stdout.splitlines()
+        assert done.returncode == any(line.startswith("✗") for line in lines)
         return lines[-1] == "the answer comes back", next((line for line in lines if line.startswith("✗")), "")
 
     def connects(self, to: str) -> bool:

@@ -212,7 +212,7 @@ def test_a_target_group_says_who_leads_to_it_and_what_is_in_the_way(region: Oper
 
 def test_a_path_goes_through_a_load_balancer_hop_by_hop(region: Operator, paths: RegionPaths) -> None:
     with region.open():
-        lines = trace_path.run(paths, region.task, region.dns, "tcp").splitlines()
+        lines = trace_path.run(paths, region.task, region.dns, "tcp").text.splitlines()
     public = [eni["Association"]["PublicIp"] for eni in region.clients.interfaces("shop")]
     assert lines[0].startswith(f"  dns {region.dns}: ") and any(address in lines[0] for address in public)
     assert any(line.startswith(f"to its node in {PLACES[0]}, ") and line.endswith(":80:") for line in lines)
@@ -227,15 +227,15 @@ def test_a_path_goes_through_a_load_balancer_hop_by_hop(region: Operator, paths:
 
 
 def test_a_path_that_is_closed_says_where(region: Operator, paths: RegionPaths) -> None:
-    lines = trace_path.run(paths, region.task, "shop:80", "tcp").splitlines()
+    lines = trace_path.run(paths, region.task, "shop:80", "tcp").text.splitlines()
     assert f"✗ security group {region.front}: no inbound rule allows it" in lines
     assert lines[-1] == "shop:80 is not reached: see the line with ✗"
     with region.let_in(region.front, EVERYBODY):
-        lines = trace_path.run(paths, region.task, f"{region.arn}:80", "tcp").splitlines()
+        lines = trace_path.run(paths, region.task, f"{region.arn}:80", "tcp").text.splitlines()
     assert f"✗ security group {region.back}: no inbound rule allows it" in lines
     assert lines[-1] == "shop:80 is not reached: see the line with ✗"
     with region.open():
-        lines = trace_path.run(paths, region.task, "shop:81", "tcp").splitlines()
+        lines = trace_path.run(paths, region.task, "shop:81", "tcp").text.splitlines()
     assert "✗ listener: nobody listens at port 81; it has HTTP:80" in lines
 
 
@@ -243,7 +243,7 @@ def test_a_network_load_balancer_without_groups_takes_all(region: Operator, path
     group = region.clients.group("net", Protocol="TCP")
     arn = region.clients.active("net", Type="network", Subnets=[region.clients.subnets[PLACES[0]]])["LoadBalancerArn"]
     region.clients.listen(arn, group, "TCP")
-    lines = trace_path.run(paths, region.task, "net", "tcp").splitlines()
+    lines = trace_path.run(paths, region.task, "net", "tcp").text.splitlines()
     [eni] = region.clients.interfaces("net")
     assert f"  security group {eni['NetworkInterfaceId']}: none" in lines
     assert "✗ target group net: 0 of 0 targets are healthy" in lines

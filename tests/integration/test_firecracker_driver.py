@@ -20,7 +20,7 @@ from neargate.hostnet import libc
 from neargate.sandbox.microvm import firecracker_program, qemu_program
 from neargate.sandbox.microvm.firecracker import FirecrackerVmm
 from neargate.sandbox.microvm.firecracker_command import JailedInterface
-from neargate.sandbox.microvm.vmm import MachineGone, MachineRefused, MachineSpec, VmmMissing
+from neargate.sandbox.microvm.vmm import MachineGone, MachineRefused, MachineSpec, Vmm, VmmMissing
 from neargate.world import OsWorld, within
 
 from .vmm_rig import WAIT_S, VmmPlace
@@ -79,7 +79,8 @@ def spec(place: VmmPlace, machine_id: str, *, for_snapshot: bool = False, mac: s
 def scenario(work: Callable[[FirecrackerVmm], Awaitable[None]], place: VmmPlace, **more: Any) -> None:
     async def run() -> None:
         vmm = driver(place, **more)
-        await vmm.start()
+        seam: Vmm = vmm  # all that it must do
+        await seam.start()
         try:
             await work(vmm)
         finally:
@@ -186,6 +187,17 @@ def test_a_machine_goes_on_from_a_saved_one(place: VmmPlace) -> None:
         assert await echoes(vmm, "one", b"restored")
         with pytest.raises(MachineRefused, match="another kind"):
             await vmm.restore(replace(spec(place, "two"), memory_mib=512), None, str(snapshot))
+        with pytest.raises(MachineRefused, match="takes no disk into a jail that is closed"):
+            await vmm.assign("one", spec(place, "task"))
+        with pytest.raises(MachineGone):
+            await vmm.assign("nobody", spec(place, "task"))
+        (place.files / "snapshot.new").mkdir()  # what a killed agent was making or removing
+        for _ in range(2):
+            await vmm.discard(str(snapshot))
+            assert not any(path.name.startswith("snapshot") for path in place.files.iterdir())
+        assert await echoes(vmm, "one", b"it goes on")
+        with pytest.raises(MachineRefused, match="is no snapshot"):
+            await vmm.restore(spec(place, "three"), None, str(snapshot))
 
     scenario(work, place)
 

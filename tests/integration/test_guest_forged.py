@@ -9,9 +9,11 @@ import struct
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from ipaddress import ip_address
+from pathlib import Path
 
 import pytest
 
+from neargate.hostnet.namespaces import write_sysctl
 from neargate.hostnet.netlink import Netlink, link_mtu
 from neargate.hostnet.router import interface_name
 from neargate.interfaces.hostnet import TaskNetwork
@@ -266,6 +268,48 @@ def test_an_error_is_told_to_whom_it_concerns(run: Run, a: str, b: str) -> None:
                 assert len(came) == (who == "guest")
 
     run(scenario)
+
+
+def test_how_long_packets_may_be_is_not_forgotten_while_it_holds(run: Run) -> None:
+    """The kernel looks now and then what of IPv6 is of no use any more; here it finds one thing that is not."""
+
+    async def scenario(lab: NetLab) -> None:
+        task, other = await _attached(lab)
+        beside = await lab.attach("c", eni(3, "sg-0open", ipv6=True))
+        with ExitStack() as stack:
+            _write_sysctl(task.netns_path, "gc_interval", "1")
+            for number, there, expires_s in ((2, other, "600"), (3, beside, "1")):
+                _write_sysctl(task.netns_path, "mtu_expires", expires_s)
+                to = f"2001:db8::{number}"
+                server = stack.enter_context(socket_in(there.netns_path, socket.AF_INET6, socket.SOCK_DGRAM))
+                server.bind((to, PORT))
+                underway = stack.enter_context(socket_in(there.netns_path, socket.AF_PACKET, socket.SOCK_RAW))
+                underway.bind(("eth0", 0))
+                end = stack.enter_context(socket_in(task.netns_path, socket.AF_INET6, socket.SOCK_DGRAM))
+                end.connect((to, PORT))
+                end.send(b"long")
+                await _received_from(server)
+                quote = ip(A6, to, UDP, udp(end.getsockname()[1], PORT, b"long"))
+                told = icmp(to, A6, 2, 0, struct.pack("!I", NARROW) + quote)
+                underway.send(frame(IP6, ip(to, A6, ICMPV6, told), source=f"0a:00:00:00:00:0{number}"))
+                await _until(lab, lambda end=end: _mtu(end) == NARROW)
+            await _until(lab, lambda: _learned(task.netns_path) < 2)
+            with socket_in(task.netns_path, socket.AF_INET6, socket.SOCK_DGRAM) as later:
+                later.connect((B6, PORT))
+                assert _mtu(later) == NARROW
+
+    run(scenario)
+
+
+def _learned(netns_path: str) -> int:
+    """How much the kernel knows of paths, of IPv6."""
+    with entered(netns_path):
+        return int(Path("/proc/thread-self/net/rt6_stats").read_text().split()[4], 16)
+
+
+def _write_sysctl(netns_path: str, name: str, value: str) -> None:
+    with entered(netns_path):
+        write_sysctl(f"ipv6/route/{name}", value)
 
 
 def test_agent_and_guest_learn_how_long_packets_may_be(run: Run) -> None:

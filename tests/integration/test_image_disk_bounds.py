@@ -168,6 +168,28 @@ def test_one_that_takes_too_long_is_ended(layer: Path, tmp_path: Path, monkeypat
     assert not Path(f"/proc/{(tmp_path / 'told').read_text().strip()}").exists()
 
 
+def test_what_it_says_is_held_within_a_bound_and_obeyed_by_no_terminal(
+    tmp_path: Path, layer: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It says the names of an image, as many as there are, and a name may be anything."""
+    held: list[int] = []
+    seen = packing._why
+
+    def why(status: int, said: bytes, tree: str, bounds: Bounds) -> str:
+        held.append(len(said))
+        return seen(status, said, tree, bounds)
+
+    monkeypatch.setattr(packing, "_why", why)
+    script = "head -c 30000000 /dev/zero | tr '\\0' x >&2; exit 3"
+    with in_place_of_mkfs(tmp_path, monkeypatch, script), pytest.raises(CannotPack, match=r"ended with 3: \.\.\.x"):
+        packed(layer)
+    assert held == [64 * 1024]
+    script = r"""printf '\033[2J\007bad \342\200\256name\302\205\r\n' >&2; exit 1"""
+    (tmp_path / "programs" / "mkfs.erofs").write_text(f"#!/bin/sh\n{script}\n")
+    with pytest.raises(CannotPack, match=r"^mkfs.erofs ended with 1: \[2J bad name$"):
+        packed(layer)
+
+
 DIES = """
 import asyncio, sys
 from pathlib import Path

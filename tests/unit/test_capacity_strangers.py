@@ -1,6 +1,8 @@
 """A host whose own row was lost in a crash: what was restored on it is counted when it registers again."""
 
 import asyncio
+from itertools import permutations
+from typing import Any
 
 import pytest
 from msgspec.structs import replace
@@ -102,6 +104,29 @@ def test_what_was_restored_takes_what_its_host_needs_beside_it(joins_before: boo
         assert disk.databases["zone-a"].execute(row).fetchall() == [(1, 8192 - 676)]
         zone = await opened(world, disk)
         await zone.release("t-1", "a")
+        assert disk.databases["zone-a"].execute(row).fetchall() == [(0, 8192)]
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("order", list(permutations(range(3))))
+def test_whatever_meets_its_hosts_return_is_given_back_as_it_was_taken(order: tuple[int, ...]) -> None:
+    """A claim that is given back, and one that is restored, at the same moment as their host joins."""
+
+    async def main() -> None:
+        world, disk = OsWorld(), MemoryDisk()
+        zone = await opened(world, disk)
+        host = replace(HOST, overhead=TaskOverhead(memory_mib=100, memory_part=8))
+        await zone.restore([recorded()])
+        eni = replace(recorded().eni, eni_id="eni-2", private_ipv4="10.0.0.5")
+        other = replace(recorded(), task_id="t-2", capacity_id="c-2", eni=eni)
+        at_once: list[Any] = [zone.register_host(host), zone.release("t-1", "a"), zone.restore([other])]
+        await asyncio.gather(*(at_once[number] for number in order))
+        row = "SELECT tasks, free_memory FROM hosts"
+        assert disk.databases["zone-a"].execute(row).fetchall() == [(1, 8192 - 676)]
+        [shown] = await zone.hosts()
+        assert shown["reserved"]["memory_mib"] == 676
+        await zone.release("t-2", "a")
         assert disk.databases["zone-a"].execute(row).fetchall() == [(0, 8192)]
 
     asyncio.run(main())

@@ -2,9 +2,12 @@
 
 import asyncio
 
+import msgspec
 import pytest
 
+from neargate.capacity import schema
 from neargate.capacity.manager import CAPACITY_UNAVAILABLE, Capacity, open_capacity
+from neargate.interfaces.store import Statement
 from neargate.model.capacity import NoCapacity, PlacedRequest, RecordedReservation, Reservation, Tenancy
 from neargate.store.sqlite import MemoryDisk, MemoryStores
 from neargate.world import OsWorld
@@ -206,5 +209,70 @@ def test_the_log_says_that_the_host_is_anothers(caplog: pytest.LogCaptureFixture
             assert await placed(capacity, "a") and not await placed(capacity, "b", THEIRS)
             [line] = [vars(record)["facts"] for record in caplog.records]
             assert line["why"] == sentence
+
+    run(main)
+
+
+@pytest.mark.parametrize("registers_first", [True, False])
+def test_a_host_that_is_no_boundary_any_more_gets_nobody_by_what_it_said_before(registers_first: bool) -> None:
+    """It began anew with containers in the moment in which a claim was decided by its machines."""
+
+    async def main() -> None:
+        disk = MemoryDisk()
+        capacity = await zone(disk, joins=False)
+        await capacity.register_host(host(sandbox="microvm"))
+        assert await placed(capacity, "ours", OURS)
+        calls = [capacity.register_host(CONTAINERS), placed(capacity, "theirs", THEIRS)]
+        await asyncio.gather(*(calls if registers_first else calls[::-1]))
+        was_before = not registers_first
+        assert accounts_in(disk) == ({OURS, THEIRS} if was_before else {OURS}), "it had both before it changed"
+        assert not await placed(capacity, "third", THIRD)
+
+    run(main)
+
+
+def test_a_task_that_needs_a_kernel_is_not_claimed_on_a_host_that_gives_none_any_more() -> None:
+    async def main() -> None:
+        disk = MemoryDisk()
+        capacity = await zone(disk, joins=False)
+        await capacity.register_host(host(sandbox="microvm"))
+        _, made = await asyncio.gather(
+            capacity.register_host(CONTAINERS), capacity.reserve(request("kernel", needs_kernel=True))
+        )
+        assert isinstance(made, NoCapacity) and made.detail is not None
+        assert accounts_in(disk) == set()
+
+    run(main)
+
+
+def test_a_claim_that_one_host_refuses_at_the_last_moment_is_made_on_another() -> None:
+    async def main() -> None:
+        disk = MemoryDisk()
+        capacity = await zone(disk, joins=False)
+        await capacity.register_host(host(sandbox="microvm", software="9"))  # the newest is preferred
+        await capacity.register_host(host("host-2", sandbox="microvm"))
+        _, made = await asyncio.gather(
+            capacity.register_host(host(software="9", sandbox="container")),
+            capacity.reserve(request("kernel", needs_kernel=True)),
+        )
+        assert granted(made).host_id == "host-2"
+
+    run(main)
+
+
+def test_hosts_of_an_earlier_schema_are_what_they_said() -> None:
+    async def main() -> None:
+        disk, world = MemoryDisk(), OsWorld()
+        old = await MemoryStores(world, KNOBS, disk).open("zone-a", schema.MIGRATIONS[:-1])
+        row = "INSERT INTO hosts VALUES (?, ?, 'boot', 1024, 4096, 100, 1024, 4096, 100, 0, NULL, 1, 0, 1, ?, '')"
+        said = [host("host-1", sandbox="microvm"), host("host-2", sandbox="container")]
+        docs = [msgspec.json.encode(facts) for facts in said]
+        silent = b'{"host_id": "host-3", "boot_id": "b", "capacity": {"cpu_units": 1, "memory_mib": 1, "disk_gib": 1}}'
+        for number, doc in enumerate([*docs, silent], start=1):
+            await old.write([Statement(row, (number, f"host-{number}", doc))])
+        await old.close()
+        await zone(disk, joins=False)
+        found = disk.databases["zone-a"].execute("SELECT sandbox FROM hosts ORDER BY n").fetchall()
+        assert found == [("microvm",), ("container",), ("container",)]
 
     run(main)

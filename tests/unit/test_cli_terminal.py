@@ -50,7 +50,7 @@ def test_what_accounts_named_does_not_command_the_terminal_of_who_asks_doctor_or
 ) -> None:
     told = "the certificate of \x1b]0;owned\x07 expired"
     monkeypatch.setattr(doctor, "report", lambda _: ([told], True))
-    monkeypatch.setattr(trace_path, "run", lambda *_: told)
+    monkeypatch.setattr(trace_path, "run", lambda *_: trace_path.Traced(told, is_open=True))
     monkeypatch.setattr(sys, "stdout", shown := _Terminal())
     looking.doctor(argparse.Namespace(), region_paths(str(tmp_path)))
     looking.trace_path(argparse.Namespace(task="t", to="web:80", protocol="tcp"), region_paths(str(tmp_path)))

@@ -258,6 +258,66 @@ def test_the_first_machine_shows_what_they_are(rig: MicroVmRig, broken: frozense
     rig.run(story)
 
 
+def test_what_the_first_machine_has_shown_holds_for_the_agents_to_come_on_this_boot(rig: MicroVmRig) -> None:
+    """Else the tasks of several accounts would be on a host that says it may take those of one."""
+    rig.usable, rig.boot_id = ("kvm", "tcg"), "boot-1"
+
+    async def kind() -> str:
+        later = rig.agent()
+        await later.start()
+        await later.close()
+        return later.facts.kind
+
+    async def story(engine: MicroVmSandbox) -> None:
+        assert await kind() == "emulated", "none has come up"
+        config = await made(rig, engine, "a", *LONG)
+        await engine.start_container(config.runtime_id)
+        await engine.close()
+        assert await kind() == "microvm"
+        rig.vmm.version = "another"
+        assert await kind() == "emulated", "that one may boot nothing here"
+        rig.vmm.version = "fake"
+        rig.usable = ("tcg",)
+        assert await kind() == "emulated", "KVM is gone"
+        rig.usable, rig.boot_id = ("kvm", "tcg"), "boot-2"
+        assert await kind() == "emulated", "the host began anew"
+
+    rig.run(story)
+
+
+def test_that_kvm_failed_once_is_not_held_against_it(rig: MicroVmRig) -> None:
+    rig.usable, rig.boot_id = ("kvm", "tcg"), "boot-1"
+
+    async def story(_: MicroVmSandbox) -> None:
+        for name, refused, accelerator in (("a", "kvm", "tcg"), ("b", "kvm", "tcg"), ("c", "", "kvm")):
+            rig.vmm.refuses = frozenset({"kvm"} if refused else ())
+            later = rig.agent()
+            await later.start()
+            config = await made(rig, later, name, *LONG, task_id=f"task-{name}")
+            await later.start_container(config.runtime_id)
+            assert rig.vmm.made[-1].accelerator == accelerator
+            await later.delete_container(config.runtime_id)
+            await later.close()
+        assert later.facts.kind == "microvm"
+
+    rig.run(story)
+
+
+@pytest.mark.parametrize("content", [b"", b"kvm", b'{"boot_id": "boot-1"}'])
+def test_a_file_that_says_nothing_of_it_shows_nothing(rig: MicroVmRig, content: bytes) -> None:
+    rig.usable, rig.boot_id = ("kvm", "tcg"), "boot-1"
+    (rig.base / "accelerator").write_bytes(content)
+
+    async def story(engine: MicroVmSandbox) -> None:
+        assert engine.facts.kind == "emulated"
+        (rig.base / "accelerator.new").symlink_to("/dev/full")  # nor does one that cannot be written end anything
+        config = await made(rig, engine, "a", *LONG)
+        await engine.start_container(config.runtime_id)
+        assert engine.facts.kind == "microvm"
+
+    rig.run(story)
+
+
 def test_an_emulated_machine_of_an_earlier_agent_is_no_boundary_either(rig: MicroVmRig) -> None:
     async def story(engine: MicroVmSandbox) -> None:
         config = await made(rig, engine, "a", *LONG)

@@ -445,7 +445,10 @@ class Agent:
         for record in plan.resume:
             # In every phase: a launch that is stopped before its logs are opened again leaves its files to nobody else.
             for container in record.containers:
-                await self._logs.adopt(record.launch, container.name, container.runtime_id)
+                try:
+                    await self._logs.adopt(record.launch, container.name, container.runtime_id)
+                except OSError as error:
+                    self._note(f"the output of {container.runtime_id} is not followed by this agent: {error}")
         await self._logs.restore(frozenset(record.task_id for record in plan.resume))
         await self._credentials.restore({record.task_id: record for record in plan.resume})
         self._tasks.restore(plan.resume, loaded.tombstones)
@@ -509,6 +512,9 @@ class Agent:
                 gone = await self._sandbox.collect_images(self._tasks.image_digests())
             except EngineUnavailable:
                 continue  # it restarts, and so do its looks
+            except OSError as error:
+                self._note(f"no image is removed for now: {error}")
+                continue
             for name in gone:
                 self._note(f"image {name} was removed: the disk runs low and no task here uses it")
 
@@ -528,7 +534,7 @@ class Agent:
     async def _check_host(self) -> None:
         reason = await self._until_ready(self._disk_watch.look, "the host's disks")
         strays, engine = self._strays(), self._sandbox.facts
-        used = await self._cgroups.used_memory()
+        used = await self._until_ready(self._cgroups.used_memory, "the memory that tasks use")
         below = replace(self._facts.platform or HostPlatform(), guest_image=engine.guest_image, vmm=engine.vmm)
         told = replace(
             self._facts,

@@ -91,7 +91,7 @@ class HealthMonitor:
             state = after
 
     async def _passes(self, runtime_id: str, check: HealthCheck) -> bool | None:
-        """None: the engine could not be asked, which says nothing of the container."""
+        """None: the engine could not be asked, or the host's disk is full, which says nothing of the container."""
         parts = self._task.parts
         exec_id = f"health-{parts.world.random.getrandbits(64):016x}"
         try:
@@ -102,7 +102,7 @@ class HealthMonitor:
                 timeout_s=check.timeout_s,
                 max_output=parts.knobs.exec_output_max_bytes,
             )
-        except EngineUnavailable:
+        except (EngineUnavailable, OSError):
             return None
         except SandboxError:
             # A command that cannot be executed is a failed check, as in Docker.

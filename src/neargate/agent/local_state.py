@@ -1,10 +1,12 @@
 """The agent's small SQLite file: task records, tombstones of stopped tasks, plans of VPCs and load balancers, boot id.
 
 Owns what must survive kill -9 of the agent. WAL without a sync per commit: a process that dies loses nothing; a machine
-that dies loses the last commits, and then the changed boot id says that no task is left anyway. Invariant: a task is in
-`records` or in `tombstones`, never in both; a tombstone goes only after its report was acknowledged.
+that dies loses the last commits, and then the changed boot id says that no task is left anyway. Invariants: a task is
+in `records` or in `tombstones`, never in both; a tombstone goes only after its report was acknowledged; what a disk
+does not take now is written when it does, before anything later.
 """
 
+import asyncio
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +15,7 @@ from typing import TypeVar
 import msgspec
 from msgspec import Struct
 
+from ..log import get_logger
 from ..model.balancing import BalancerPlan
 from ..model.launch import TaskReport
 from ..model.network import VpcPlan
@@ -21,6 +24,15 @@ from .task_record import TaskRecord
 
 T = TypeVar("T")
 LANE = "agent-state"
+_RETRY_S, _RETRY_MAX_S = 1.0, 30.0
+_PASSING = (
+    sqlite3.SQLITE_FULL,
+    sqlite3.SQLITE_IOERR,
+    sqlite3.SQLITE_CANTOPEN,
+    sqlite3.SQLITE_READONLY,
+    sqlite3.SQLITE_BUSY,
+)
+_log = get_logger(__name__)
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value TEXT NOT NULL);
@@ -54,15 +66,19 @@ class Loaded(Struct, frozen=True, kw_only=True):
 
 
 class LocalState:
-    """All methods return when the change would survive kill -9."""
+    """All methods return when the change would survive kill -9, however long a full or failing disk makes them wait.
+
+    An agent that ended instead would find the disk as it was, and nobody would care for the host's tasks meanwhile.
+    """
 
     def __init__(self, world: World, path: Path) -> None:
         self._world = world
         self._path = path
         self._database: sqlite3.Connection | None = None
+        self._turn = asyncio.Lock()
 
     async def load(self) -> Loaded:
-        return await self._world.offload(LANE, self._load)
+        return await self._until_done(self._load)
 
     async def save(self, record: TaskRecord) -> None:
         doc = _encode(record)
@@ -126,7 +142,21 @@ class LocalState:
         await self._world.offload(LANE, self._close)
 
     async def _do(self, change: Callable[[sqlite3.Connection], object]) -> None:
-        await self._world.offload(LANE, self._commit, change)
+        await self._until_done(self._commit, change)
+
+    async def _until_done(self, work: Callable[..., T], *arguments: object) -> T:
+        """In the order of the calls, whichever of them are repeated."""
+        pause_s = _RETRY_S
+        async with self._turn:
+            while True:
+                try:
+                    return await self._world.offload(LANE, work, *arguments)
+                except (sqlite3.OperationalError, OSError) as error:
+                    if isinstance(error, sqlite3.Error) and error.sqlite_errorcode & 0xFF not in _PASSING:
+                        raise
+                    _log.warning("what must be durable here waits for the disk", file=str(self._path), error=str(error))
+                await self._world.sleep(pause_s)
+                pause_s = min(pause_s * 2, _RETRY_MAX_S)
 
     def _commit(self, change: Callable[[sqlite3.Connection], object]) -> None:
         database = self._open()
@@ -150,9 +180,13 @@ class LocalState:
         if self._database is None:
             self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             database = sqlite3.connect(self._path, check_same_thread=False, isolation_level=None, timeout=30.0)
-            database.execute("PRAGMA journal_mode = WAL")
-            database.execute("PRAGMA synchronous = NORMAL")
-            database.executescript(_SCHEMA)
+            try:
+                database.execute("PRAGMA journal_mode = WAL")
+                database.execute("PRAGMA synchronous = NORMAL")
+                database.executescript(_SCHEMA)
+            except BaseException:
+                database.close()
+                raise
             self._database = database
         return self._database
 

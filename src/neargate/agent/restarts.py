@@ -41,7 +41,7 @@ async def go_on(task: TaskContext, name: str) -> bool:
     runtime_id = task.container(name).runtime_id
     try:
         await task.engine(lambda: task.parts.sandbox.restart_container(runtime_id), interruptible=False)
-    except SandboxError as error:
+    except (SandboxError, OSError) as error:
         ended = task.container(name)
         task.change_container(
             name,
@@ -49,7 +49,7 @@ async def go_on(task: TaskContext, name: str) -> bool:
             known_status="STOPPED",
             exit_code=ended.ended_with,
             finished_at=ended.ended_at,
-            reason=error.reason,
+            reason=error.reason if isinstance(error, SandboxError) else _cannot_restart(error),
         )
         await task.report()
         return False
@@ -57,6 +57,11 @@ async def go_on(task: TaskContext, name: str) -> bool:
     task.change_container(name, restarting=False, restarted_at=task.now())
     await task.save()
     return True
+
+
+def _cannot_restart(error: OSError) -> str:
+    """The host's own failure, as of a disk that is full: this container's end, and nobody else's."""
+    return f"CannotStartContainerError: ResourceInitializationError: {error.strerror or error}"
 
 
 def is_undone(container: ContainerRecord, state: ContainerState | None) -> bool:

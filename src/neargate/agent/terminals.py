@@ -131,6 +131,8 @@ class HostTerminals:
             return error.reason
         except EngineUnavailable:
             return "The container engine does not answer."
+        except OSError as error:
+            return f"This host cannot open it: {error.strerror or error}"
         self._note(f"session {order.session} in container {order.container} of task {order.task_id}")
         try:
             return await _Relay(self._world, self._knobs, terminal, socket).run()

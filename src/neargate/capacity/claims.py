@@ -41,7 +41,7 @@ class Claim(msgspec.Struct, frozen=True, kw_only=True):
 class NewClaim(msgspec.Struct, frozen=True, kw_only=True):
     """A claim about to be written. `doc`: its interface as stored; `sharing`: who may be on its host beside it.
 
-    `pool`: of which its host was when it was chosen.
+    `pool`, `sandbox`: of its host when it was chosen.
     """
 
     claim: Claim
@@ -50,6 +50,7 @@ class NewClaim(msgspec.Struct, frozen=True, kw_only=True):
     doc: bytes
     sharing: Sharing = Sharing.ANYBODY
     pool: str = ""
+    sandbox: str = ""
 
 
 def claim_of_record(recorded: RecordedReservation) -> Claim:

@@ -302,6 +302,7 @@ class Capacity:
             doc=_encode(eni) if eni is not None else b"",
             sharing=host.sharing,
             pool=host.view.pool,
+            sandbox=host.facts.sandbox,
         )
 
     def _interface(self, request: ReservationRequest, claim: Claim) -> Eni | None:
@@ -523,10 +524,13 @@ class Capacity:
 
     async def _register(self, facts: HostFacts, room: Room) -> None:
         pool = self._pools.of(facts.host_id)
-        dressed = self._ledger.dressed(facts)
         host = schema.register(facts, room, _encode(facts), pool=pool)
-        await self._store.write([*map(schema.dress, dressed), host])
-        self._ledger.dress(dressed)
+        while True:
+            dressed = self._ledger.dressed(facts)
+            await self._store.write([*map(schema.dress, dressed), host])
+            self._ledger.dress(dressed)
+            if not self._ledger.dressed(facts):
+                break  # else one was restored meanwhile, and to a host that was unknown yet
         self._put_host(facts, room, connected=True, pool=pool)
 
     def _put_host(self, facts: HostFacts, room: Room, *, connected: bool, pool: str) -> None:

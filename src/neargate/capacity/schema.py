@@ -73,6 +73,8 @@ MIGRATIONS: tuple[str, ...] = (
     "ALTER TABLE reservations ADD COLUMN spot INTEGER NOT NULL DEFAULT 0",
     "ALTER TABLE reservations ADD COLUMN placed INTEGER NOT NULL DEFAULT 0",
     "CREATE INDEX reservations_of_interface ON reservations (eni) WHERE eni IS NOT NULL",
+    """ALTER TABLE hosts ADD COLUMN sandbox TEXT NOT NULL DEFAULT 'container';
+    UPDATE hosts SET sandbox = coalesce(json_extract(CAST(doc AS TEXT), '$.sandbox'), 'container');""",
 )
 
 # Names of the guards; the manager reads them in a refusal.
@@ -86,7 +88,8 @@ TOMBSTONE = "tombstone"
 _ITS_TENANT = "tenant = CASE WHEN tasks = 0 OR tenant = ? THEN ? ELSE '*' END"
 _TAKE_ROOM = f"""UPDATE hosts SET free_cpu = free_cpu - ?, free_memory = free_memory - ?, free_disk = free_disk - ?,
     {_ITS_TENANT}, tasks = tasks + ?, rev = rev + 1
-    WHERE id = ? AND free_cpu >= ? AND free_memory >= ? AND free_disk >= ? AND accepts = 1 AND pool = ?"""  # noqa: S608
+    WHERE id = ? AND free_cpu >= ? AND free_memory >= ? AND free_disk >= ? AND accepts = 1 AND pool = ?
+    AND sandbox = ?"""  # noqa: S608
 _MAY_SHARE = {
     Sharing.ANYBODY: "",
     Sharing.ITS_ACCOUNT: """ AND (tasks = 0 OR tenant = ? OR tenant = '*' AND NOT EXISTS (SELECT 1 FROM reservations
@@ -108,8 +111,11 @@ _CARRY = """UPDATE reservations SET host = ?
     WHERE task_id = ? AND zone = ? AND state = 'reserved' AND capacity_id = ? AND placed = 1"""
 _DRESS = """UPDATE reservations SET memory = ?
     WHERE task_id = ? AND zone = ? AND state = 'reserved' AND capacity_id = ?"""
-_GIVE_ROOM = """UPDATE hosts SET free_cpu = free_cpu + ?, free_memory = free_memory + ?, free_disk = free_disk + ?,
-    tenant = CASE WHEN tasks <= 1 THEN NULL ELSE tenant END, tasks = tasks - 1, rev = rev + 1 WHERE id = ?"""
+# What its row says was taken, whoever proposes to give it back: a host that joins changes rows that were restored.
+_GIVE_ROOM = """UPDATE hosts SET free_cpu = free_cpu + held.cpu, free_memory = free_memory + held.memory,
+    free_disk = free_disk + held.disk, tenant = CASE WHEN tasks <= 1 THEN NULL ELSE tenant END, tasks = tasks - 1,
+    rev = rev + 1 FROM reservations AS held
+    WHERE held.task_id = ? AND held.zone = ? AND held.capacity_id = ? AND hosts.id = held.host"""
 _INSERT_TOMBSTONE = """INSERT INTO reservations (task_id, zone, state, voided_at) VALUES (?, ?, 'void', ?)
     ON CONFLICT DO NOTHING"""
 _HELD = "FROM reservations WHERE host = new.id AND state = 'reserved' AND placed = 0"
@@ -117,15 +123,16 @@ _LIVE = "FROM reservations WHERE host = excluded.id AND state = 'reserved' AND p
 # A host without a row may hold reservations all the same: those restored after a crash that cost the row.
 _REGISTER = f"""INSERT INTO hosts
     (id, boot_id, cpu, memory, disk, free_cpu, free_memory, free_disk, tasks, tenant, accepts, connected, rev, doc,
-    pool)
+    pool, sandbox)
     SELECT id, boot, cpu, memory, disk,
     new.cpu - (SELECT coalesce(sum(cpu), 0) {_HELD}),
     new.memory - (SELECT coalesce(sum(memory), 0) {_HELD}),
     new.disk - (SELECT coalesce(sum(disk), 0) {_HELD}),
     (SELECT count(*) {_HELD}),
     (SELECT CASE count(DISTINCT account) WHEN 0 THEN NULL WHEN 1 THEN min(account) ELSE '*' END {_HELD}),
-    accepts, 1, 1, doc, pool
-    FROM (SELECT ? AS id, ? AS boot, ? AS cpu, ? AS memory, ? AS disk, ? AS accepts, ? AS doc, ? AS pool) AS new
+    accepts, 1, 1, doc, pool, sandbox
+    FROM (SELECT ? AS id, ? AS boot, ? AS cpu, ? AS memory, ? AS disk, ? AS accepts, ? AS doc, ? AS pool,
+    ? AS sandbox) AS new
     WHERE true
     ON CONFLICT (id) DO UPDATE SET boot_id = excluded.boot_id,
     cpu = excluded.cpu, memory = excluded.memory, disk = excluded.disk,
@@ -133,14 +140,14 @@ _REGISTER = f"""INSERT INTO hosts
     free_memory = excluded.memory - (SELECT coalesce(sum(memory), 0) {_LIVE}),
     free_disk = excluded.disk - (SELECT coalesce(sum(disk), 0) {_LIVE}),
     accepts = excluded.accepts, connected = 1, rev = hosts.rev + 1, doc = excluded.doc,
-    pool = excluded.pool"""  # noqa: S608  constant text
+    pool = excluded.pool, sandbox = excluded.sandbox"""  # noqa: S608  constant text
 
 
 def reserve(new: Sequence[NewClaim]) -> list[Statement]:
     """Room, address and interface, reservation of each: all or nothing."""
-    rooms: dict[tuple[str, str, Sharing, str], tuple[Room, int]] = {}
+    rooms: dict[tuple[str, str, Sharing, str, str], tuple[Room, int]] = {}
     for one in new:
-        key = (one.claim.host_id, one.claim.account, one.sharing, one.pool)
+        key = (one.claim.host_id, one.claim.account, one.sharing, one.pool, one.sandbox)
         room, tasks = rooms.get(key, (Room(), 0))
         rooms[key] = room.plus(one.claim.room), tasks + 1
     return [*(_take_room(*key, room, tasks) for key, (room, tasks) in rooms.items()), *_rows(new)]
@@ -150,18 +157,26 @@ def reserve_ahead(new: NewClaim, coming: Room) -> list[Statement]:
     """Like `reserve`, of room that is not all there yet: `coming` is held by tasks that will end."""
     claim = new.claim
     return [
-        _take_room(claim.host_id, claim.account, new.sharing, new.pool, claim.room, 1, coming),
+        _take_room(claim.host_id, claim.account, new.sharing, new.pool, new.sandbox, claim.room, 1, coming),
         *_rows([new]),
     ]
 
 
 def _take_room(
-    host_id: str, account: str, sharing: Sharing, pool: str, room: Room, tasks: int, coming: Room | None = None
+    host_id: str,
+    account: str,
+    sharing: Sharing,
+    pool: str,
+    sandbox: str,
+    room: Room,
+    tasks: int,
+    coming: Room | None = None,
 ) -> Statement:
+    """Of a host that is still what it was when it was chosen: by its sandbox it was decided who may be there."""
     amounts = (room.cpu_units, room.memory_mib, room.disk_gib)
     least = room if coming is None else room.minus(coming)
     there = (least.cpu_units, least.memory_mib, least.disk_gib)
-    taken = (*amounts, account, account, tasks, host_id, *there, pool)
+    taken = (*amounts, account, account, tasks, host_id, *there, pool, sandbox)
     guarded: dict[Sharing, tuple[Value, ...]] = {Sharing.ITS_ACCOUNT: (account, account), Sharing.NOBODY: (tasks,)}
     return Statement(_TAKE_ROOM + _MAY_SHARE[sharing], (*taken, *guarded.get(sharing, ())), 1, ROOM)
 
@@ -232,11 +247,10 @@ def restore(new: NewClaim) -> list[Statement]:
 
 def release(claim: Claim, now: float) -> list[Statement]:
     """Give back what `reserve` took; the reservation's row stays as tombstone."""
-    room = claim.room
     statements = [Statement(_VOID_CLAIM, (now, *claim.key, claim.capacity_id), 1, CLAIM)]
     if not claim.is_placed:
         # No count is expected: an operator may have removed the host meanwhile.
-        statements.append(Statement(_GIVE_ROOM, (room.cpu_units, room.memory_mib, room.disk_gib, claim.host_id)))
+        statements.append(Statement(_GIVE_ROOM, (*claim.key, claim.capacity_id)))
     if claim.eni_id is not None:
         statements.append(Statement("DELETE FROM enis WHERE id = ?", (claim.eni_id,), 1, ADDRESS))
     return statements
@@ -254,7 +268,7 @@ def forget_tombstones(before: float) -> Statement:
 def register(facts: HostFacts, offered: Room, doc: bytes, *, pool: str) -> Statement:
     """The host as it is now; what is free is computed anew from its live reservations."""
     room = (offered.cpu_units, offered.memory_mib, offered.disk_gib)
-    values = (facts.host_id, facts.boot_id, *room, int(facts.accepts_tasks), doc, pool)
+    values = (facts.host_id, facts.boot_id, *room, int(facts.accepts_tasks), doc, pool, facts.sandbox)
     return Statement(_REGISTER, values, 1, "host")
 
 

@@ -33,6 +33,7 @@ from ..sandbox import foreign
 from ..sandbox.containerd_client import Containerd, EngineError
 from ..sandbox.containerd_process import ContainerdInstance
 from ..sandbox.engine import ContainerdSandbox, end_shims
+from ..sandbox.host_facts import host_boot_id
 from ..sandbox.images import HostImages
 from ..sandbox.microvm.counters import MachineCgroups
 from ..sandbox.microvm.engine import MicroVmSandbox
@@ -286,12 +287,14 @@ def _facts(paths: RegionPaths, config: RegionConfig) -> HostFacts:
     warm_mib = config.warm_memory if config.sandbox == "microvm" else 0
     name = paths.agent / "host-id"
     if not name.exists():
-        name.write_text(ec2_id("h", OsWorld().random.getrandbits) + "\n")
+        fresh = name.with_suffix(".new")  # a full disk leaves no host without a name
+        fresh.write_text(ec2_id("h", OsWorld().random.getrandbits) + "\n")
+        fresh.replace(name)
     memory = int(Path("/proc/meminfo").read_text().split("MemTotal:")[1].split()[0]) // 1024
     disk = os.statvfs(paths.disks)
     return HostFacts(
         host_id=name.read_text().strip(),
-        boot_id=Path("/proc/sys/kernel/random/boot_id").read_text().strip(),
+        boot_id=host_boot_id(),
         capacity=HostCapacity(
             cpu_units=1024 * (os.cpu_count() or 1),
             memory_mib=max(memory - MEMORY_KEPT_MIB - warm_mib, 512),

@@ -172,7 +172,7 @@ class _Keeper:
         self._say(f"{name} (pid {running.pid}) does not answer and is started again")
         self._ended.add(name)
         self._silent_since = None
-        os.kill(running.pid, signal.SIGKILL)
+        processes.tell(running, signal.SIGKILL)
 
 
 def _ask_to_stop(paths: RegionPaths) -> int:
@@ -191,7 +191,7 @@ def _stop_up(paths: RegionPaths) -> None:
         return
     watcher = processes.find(paths.up_lock)
     if watcher is not None:
-        os.kill(watcher.pid, signal.SIGTERM)
+        processes.tell(watcher, signal.SIGTERM)
     deadline = time.monotonic() + STOP_UP_S
     while is_up(paths):
         if time.monotonic() > deadline:

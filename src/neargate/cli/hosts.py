@@ -128,7 +128,7 @@ def give_up(paths: RegionPaths, host: str) -> str:
     made = ask(paths, "hosts-give-up", host=host)
     lines = [f"{made['host']} is given up: other hosts take over addresses of load balancers that it had"]
     if made["tasks"]:
-        lines.append(f"{made['tasks']} tasks are recorded there; what they hold stays theirs")
+        lines.append(f"{made['tasks']} tasks are recorded there; they are over, and STOPPED within some seconds")
     return "\n".join(lines)
 
 

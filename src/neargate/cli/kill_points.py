@@ -46,4 +46,4 @@ class _KillFile:
             os.kill(os.getpid(), signal.SIGKILL)
         running = processes.find(self._paths.pid_file(victim))
         if running is not None:
-            os.kill(running.pid, signal.SIGKILL)
+            processes.tell(running, signal.SIGKILL)

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ..hostnet import libc
+from ..hostnet.process_signals import send
 from .paths import RegionPaths
 from .problems import Problem
 
@@ -28,7 +29,7 @@ def end_containers(paths: RegionPaths) -> None:
     deadline = time.monotonic() + KILL_S
     while left := {*_members(name), *_shims(name)}:
         for pid in left:
-            _kill(pid)
+            send(pid, signal.SIGKILL, lambda found: found in _members(name) or _is_shim(found, name))
         if time.monotonic() > deadline:
             shown = ", ".join(str(pid) for pid in sorted(left)[:5])
             raise Problem(f"processes that cannot be killed are left in the cgroup {name} (pid {shown})")
@@ -49,23 +50,19 @@ def _members(name: str) -> Iterator[int]:
 
 
 def _shims(name: str) -> Iterator[int]:
+    yield from (int(process.name) for process in Path("/proc").glob("[0-9]*") if _is_shim(int(process.name), name))
+
+
+def _is_shim(pid: int, name: str) -> bool:
     """Root's own of this pid namespace only: in a container anybody may call itself anything."""
-    for process in Path("/proc").glob("[0-9]*"):
-        try:
-            words = (process / "cmdline").read_bytes().split(b"\0")
-            ours = process.stat().st_uid == 0 and os.readlink(process / "ns/pid") == os.readlink("/proc/self/ns/pid")
-        except OSError:
-            continue  # it ended while we looked
-        shim = words[0].rpartition(b"/")[2].startswith(b"containerd-shim")
-        if ours and shim and words[1:3] == [b"-namespace", name.encode()]:
-            yield int(process.name)
-
-
-def _kill(pid: int) -> None:
+    process = Path("/proc", str(pid))
     try:
-        os.kill(pid, signal.SIGKILL)
-    except ProcessLookupError:
-        return  # that is what was wanted
+        words = (process / "cmdline").read_bytes().split(b"\0")
+        ours = process.stat().st_uid == 0 and os.readlink(process / "ns/pid") == os.readlink("/proc/self/ns/pid")
+    except OSError:
+        return False  # it ended while we looked
+    shim = words[0].rpartition(b"/")[2].startswith(b"containerd-shim")
+    return ours and shim and words[1:3] == [b"-namespace", name.encode()]
 
 
 def _mounts(paths: RegionPaths, name: str) -> list[str]:

@@ -16,9 +16,9 @@ from ..interfaces.hostnet import HostNetwork
 from ..log import get_logger
 from ..model.knobs import DEFAULT_KNOBS
 from ..sandbox.containerd_client import Containerd
-from ..sandbox.host_facts import read_host_facts
+from ..sandbox.host_facts import host_boot_id, read_host_facts
 from ..sandbox.images import HostImages
-from ..sandbox.microvm.accelerators import Accelerators
+from ..sandbox.microvm.accelerators import Accelerators, Kept
 from ..sandbox.microvm.board import ExitBoard
 from ..sandbox.microvm.connecting import connector, spare_connector
 from ..sandbox.microvm.creation import Creation
@@ -152,7 +152,9 @@ def engine(
             network=network,
             images=store,
             files=guest_files(),
-            accelerators=Accelerators(accelerators(config)),
+            accelerators=Accelerators(
+                accelerators(config), Kept(file=paths.run / "sandbox" / "accelerator", boot_id=host_boot_id())
+            ),
             machines=str(machines),
             records=records,
             creation=Creation(views, read_host_facts()),

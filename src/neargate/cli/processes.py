@@ -14,6 +14,7 @@ from pathlib import Path
 
 from msgspec import Struct
 
+from ..hostnet.process_signals import send
 from . import locks
 from .privileges import forbid_new_privileges
 from .problems import Problem
@@ -164,7 +165,7 @@ def remember(pid_file: Path, running: Running) -> None:
 
 def stop(running: Running, *, timeout_s: float) -> bool:
     """SIGTERM, then SIGKILL after the time-out. True when SIGTERM was enough."""
-    _signal(running, signal.SIGTERM)
+    tell(running, signal.SIGTERM)
     if wait_gone(running, timeout_s):
         return True
     kill(running)
@@ -173,16 +174,13 @@ def stop(running: Running, *, timeout_s: float) -> bool:
 
 def kill(running: Running) -> None:
     """SIGKILL, and wait until it is gone. A process that the kernel holds is left to it."""
-    _signal(running, signal.SIGKILL)
+    tell(running, signal.SIGKILL)
     wait_gone(running, 5.0)
 
 
-def _signal(running: Running, number: signal.Signals) -> None:
-    if running.alive:
-        try:
-            os.kill(running.pid, number)
-        except ProcessLookupError:
-            return  # it ended between the look and the signal: that is what was wanted
+def tell(running: Running, number: signal.Signals) -> bool:
+    """A signal to this process and no other, whoever has its number by now. False: it has ended, or ended first."""
+    return send(running.pid, number, lambda _pid: running.alive)
 
 
 def wait_gone(running: Running, timeout_s: float) -> bool:

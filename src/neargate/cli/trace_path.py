@@ -4,7 +4,7 @@ In the place of the address, a load balancer: then hop by hop to its targets (ba
 """
 
 from ipaddress import ip_address
-from typing import Any
+from typing import Any, NamedTuple
 
 from ..tracing.flows import Kind
 from ..tracing.region import Region
@@ -20,8 +20,15 @@ DROPPED_HERE = "this machine's own address: what tasks send to the machine itsel
 NOT_REACHED = "{} is not reached: see the line with ✗"
 
 
-def run(paths: RegionPaths, task: str, to: str, protocol: str) -> str:
-    """One line for each object on the way there and back. Raises Problem."""
+class Traced(NamedTuple):
+    """`text`: one line for each object on the way there and back. `is_open`: nothing stops it, nor an answer."""
+
+    text: str
+    is_open: bool
+
+
+def run(paths: RegionPaths, task: str, to: str, protocol: str) -> Traced:
+    """Raises Problem."""
     address, port = _target(to)
     begun = ask(paths, "path-begin", task=task) | {"private_beyond": private_beyond(paths)}
     network = asked_network(paths, begun["account"])
@@ -33,16 +40,18 @@ def run(paths: RegionPaths, task: str, to: str, protocol: str) -> str:
         found = found | {"delivered": False, "path": [*found["path"][:-1], stopped]}
     lines = [step_line(step) for step in found["path"]]
     if not found["delivered"]:
-        return "\n".join([*lines, NOT_REACHED.format(to)])
+        return Traced("\n".join([*lines, NOT_REACHED.format(to)]), is_open=False)
     lines.append(f"{to} is reached, and sees {found['source']}" if found["source"] else f"{to} is reached")
     if found["reply"] is None:
-        return "\n".join(lines)
+        return Traced("\n".join(lines), is_open=True)
     lines += ["the answer:", *(step_line(step) for step in found["reply_path"])]
     lines.append("the answer comes back" if found["reply"] else "the answer does not come back: see the line with ✗")
-    return "\n".join(lines)
+    return Traced("\n".join(lines), is_open=bool(found["reply"]))
 
 
-def _to_balancer(paths: RegionPaths, network: Ask, begun: dict[str, Any], name: str, port: int, protocol: str) -> str:
+def _to_balancer(
+    paths: RegionPaths, network: Ask, begun: dict[str, Any], name: str, port: int, protocol: str
+) -> Traced:
     """`port` 0: its only listener's."""
     if protocol != "tcp":
         raise Problem(f"load balancers here take TCP alone, and no {protocol}")
@@ -58,7 +67,8 @@ def _to_balancer(paths: RegionPaths, network: Ask, begun: dict[str, Any], name: 
         raise Problem(f"the interface of task {begun['task']} is gone: a path begins at a task that runs")
     lines, is_reached = traced_balancer(region, begun["interface"], facts, wanted)
     to = f"{facts['balancer']['name']}:{wanted}"
-    return "\n".join([*lines, f"{to} is reached, and answers" if is_reached else NOT_REACHED.format(to)])
+    last = f"{to} is reached, and answers" if is_reached else NOT_REACHED.format(to)
+    return Traced("\n".join([*lines, last]), is_reached)
 
 
 def asked_network(paths: RegionPaths, account: str) -> Ask:

@@ -117,7 +117,7 @@ class Cell:
             ring=self.orders.ring_stop,
             freed=self._releases.wake,
         )
-        self.sweepers = Sweepers(world, store, capacities, knobs, self._pins)
+        self.sweepers = Sweepers(world, store, capacities, knobs, self._pins, self._stopping.end_without_host)
         self._restoring = Restoring(world, store, capacities, self.sweepers)
         self.operator = OperatorView(store, self.stop_task, self.services.rest, self.services.stop_at_once)
 

@@ -347,21 +347,32 @@ class HostConnection:
             self._bell.clear()
             if self.host_id is None or not self._welcomed:
                 continue
-            if self._vpcs_asked:
-                self._vpcs_asked = False
-                await self._push_known_plans(self.host_id)
-            if self._unused_asked:
-                self._unused_asked = False
-                await self._withdraw_unused(self.host_id)
-            self._order_fresh()
-            if self._stops_asked:
-                self._stops_asked = False
-                await self._order_stops(self.host_id)
-            if self._runs_asked or self._waits_for_room:
-                self._runs_asked = False
-                await self._order_runs(self.host_id)
+            try:
+                await self._order_asked(self.host_id)
+            except Overloaded as busy:
+                # As with a new session; what was sent already is sent again, which changes nothing.
+                self._vpcs_asked = self._runs_asked = self._stops_asked = self._begun_asked = True
+                _log.warning("a host's orders wait for the cell's database", host=self.host_id, why=str(busy))
+                self._bell.set()
+                await self._world.sleep(self._knobs.order_resend_s)
             # What is rung meanwhile shares a frame: a flood of launches must not become a flood of small writes.
             await self._world.sleep(max(self._knobs.orders_rest_min_s, self._cell.calls.rest_s()))
+
+    async def _order_asked(self, host_id: str) -> None:
+        """Raises Overloaded: something is not asked for any more and was not read."""
+        if self._vpcs_asked:
+            self._vpcs_asked = False
+            await self._push_known_plans(host_id)
+        if self._unused_asked:
+            self._unused_asked = False
+            await self._withdraw_unused(host_id)
+        self._order_fresh()
+        if self._stops_asked:
+            self._stops_asked = False
+            await self._order_stops(host_id)
+        if self._runs_asked or self._waits_for_room:
+            self._runs_asked = False
+            await self._order_runs(host_id)
 
     async def _push_known_plans(self, host_id: str) -> None:
         """What changed while the host was away is in force for the tasks that it has, not only for its next one's."""

@@ -78,6 +78,21 @@ class Stopping:
             return doc
         raise ServiceUnavailable
 
+    async def end_without_host(self, task_id: str, code: StopCode, reason: str) -> bool:
+        """A task whose host is gone for good is STOPPED. False when it was. Raises ServiceUnavailable, Overloaded."""
+        for _ in range(_ATTEMPTS_MAX):
+            row = (await rows_by_id(self._store, [task_id])).get(task_id)
+            if row is None or row.is_stopped:
+                return False
+            change = stop_without_host(row.document(), row.hidden_facts(), code, reason, self._world.now())
+            try:
+                await self._store_change(row, change)
+            except Refused:
+                continue  # a StopTask came in between
+            self._stopped([row._replace(stop_code=change.document.get("stopCode"))])
+            return True
+        raise ServiceUnavailable
+
     def wake(self) -> None:
         """A task was recorded that has no interface."""
         self._unlaunched.set()

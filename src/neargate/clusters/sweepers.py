@@ -5,6 +5,7 @@ task fails; a stopped task is forgotten only after its capacity was given back a
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 
 from ..interfaces.roles import CapacityManager
 from ..interfaces.store import Overloaded, Refused, Statement, Store
@@ -14,6 +15,7 @@ from ..model.knobs import Knobs
 from ..store.events import trim_events
 from ..world import World
 from .image_pins import ImagePins
+from .lost_hosts import End, LostHosts
 from .services.forgetting import forget_services
 
 _log = get_logger(__name__)
@@ -42,18 +44,22 @@ class Sweepers:
         capacities: Mapping[str, CapacityManager],
         knobs: Knobs,
         pins: ImagePins,
+        end: End,
     ) -> None:
+        """`end`: of a task whose host is gone for good."""
         self._world = world
         self._store = store
         self._capacities = capacities
         self._knobs = knobs
         self._pins = pins
+        self._lost = LostHosts(store, capacities, end)
 
     async def run(self, is_retired: Callable[[str], bool]) -> None:
         """All sweeps, each period. A shard that is down or full is met again in the next cycle."""
         while True:
             await self._world.sleep(self._knobs.reservation_sweep_period_s)
-            for sweep in (self.sweep_reservations, self.sweep_old_rows, lambda: self.sweep_pins(is_retired)):
+            retired = partial(self.sweep_pins, is_retired)
+            for sweep in (self._lost.sweep, self.sweep_reservations, self.sweep_old_rows, retired):
                 try:
                     said = await sweep()
                 except (AwsError, Overloaded) as error:

@@ -28,7 +28,7 @@ IFF_UP, IFF_NOARP = 0x1, 0x80
 RECEIVE_TIMEOUT_S = 10.0
 _NLMSG_ERROR, _NLMSG_DONE = 2, 3
 _HEADER = struct.Struct("=IHHII")
-_NEIGHBOUR_PERMANENT, _NEIGHBOUR_PROXY = 0x80, 0x08
+_NEIGHBOUR_PERMANENT, _NEIGHBOUR_PROXY, _NEIGHBOUR_ROUTER = 0x80, 0x08, 0x80  # a state, then flags
 _ROUTE_UNICAST, _ROUTE_BLACKHOLE = 1, 6
 _SCOPE_UNIVERSE, _SCOPE_LINK = 0, 253
 _GSO_MAX_SEGS, _GSO_IPV4_MAX_SIZE = 40, 63
@@ -345,10 +345,14 @@ def mark_rule_gone(rule: MarkRule) -> Message:
 
 
 def neighbour(index: int, text: str, mac: str) -> Message:
-    """A permanent entry: nothing that a task sends can change it."""
+    """A permanent entry: nothing that a task sends can change it.
+
+    Of IPv6 it is called a router: what a kernel learns of the path behind a gateway that is none (how long packets may
+    be), it forgets at its next look, half a minute later at most.
+    """
     value = ip_address(text)
-    family = socket.AF_INET if value.version == 4 else socket.AF_INET6
-    body = struct.pack("=BxHiHBB", family, 0, index, _NEIGHBOUR_PERMANENT, 0, 0)
+    family, what = (socket.AF_INET, 0) if value.version == 4 else (socket.AF_INET6, _NEIGHBOUR_ROUTER)
+    body = struct.pack("=BxHiHBB", family, 0, index, _NEIGHBOUR_PERMANENT, what, 0)
     body += attribute(1, value.packed) + attribute(2, _mac(mac))
     flags = NLM_F_CREATE | NLM_F_REPLACE
     return Message(what=f"add neighbour {text}", kind=RTM_NEWNEIGH, flags=flags, body=body)

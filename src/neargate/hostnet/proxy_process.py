@@ -20,6 +20,7 @@ from ..interfaces.hostnet import HostError
 from ..interfaces.proxies import Proxy
 from .balancers import namespace_of
 from .namespaces import Namespaces, write_sysctl
+from .process_signals import send
 from .proxy_users import ProxyUser, fresh_user, is_fresh, is_own
 from .secret_mount import mount_owned, unmount_secret
 
@@ -215,9 +216,7 @@ class LinuxProxies:
         return os.pidfd_open(proxy.pid)
 
     def replace(self, proxy: Proxy) -> None:
-        if self.is_alive(proxy):
-            with suppress(ProcessLookupError):
-                os.kill(proxy.pid, signal.SIGUSR2)
+        send(proxy.pid, signal.SIGUSR2, lambda _pid: self.is_alive(proxy))
 
     def end(self, eni_id: str) -> None:
         self._clear(eni_id)
@@ -231,7 +230,7 @@ class LinuxProxies:
     def _clear(self, eni_id: str) -> None:
         """One that was taken over may call itself anything, and make others meanwhile: its user is what it cannot
         change."""
-        self._kill(self._marked(eni_id))
+        self._kill(self._marked(eni_id), self._marks(eni_id))
         owner = _owner(self.directory(eni_id))
         if owner is None or not is_own(owner.uid):
             return
@@ -239,13 +238,12 @@ class LinuxProxies:
             left = [int(name) for name in os.listdir("/proc") if name.isdecimal() and _runs_as(name, owner.uid)]
             if not left:
                 return
-            self._kill(left)
+            self._kill(left, lambda pid: _runs_as(str(pid), owner.uid))
         raise HostError(f"processes of {eni_id} do not end")
 
-    def _kill(self, marked: list[int]) -> None:
+    def _kill(self, marked: list[int], is_meant: Callable[[int], bool]) -> None:
         for pid in marked:
-            with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
+            send(pid, signal.SIGKILL, is_meant)
         self._reap(marked)
 
     def _reap(self, marked: Sequence[int] = ()) -> None:
@@ -259,10 +257,14 @@ class LinuxProxies:
                 self._children.discard(pid)
 
     def _marked(self, eni_id: str) -> list[int]:
+        is_marked = self._marks(eni_id)
+        return [int(name) for name in os.listdir("/proc") if name.isdecimal() and is_marked(int(name))]
+
+    def _marks(self, eni_id: str) -> Callable[[int], bool]:
         """Of this node, masters and workers. Anybody may write any word: they must also be of the node's user."""
         owner = _owner(self.directory(eni_id))
         word = f"{self.directory(eni_id)}/{_MAIN}".encode()
-        return [int(name) for name in os.listdir("/proc") if name.isdecimal() and _is_marked(name, word, owner)]
+        return lambda pid: _is_marked(str(pid), word, owner)
 
 
 def _owner(home: str) -> ProxyUser | None:

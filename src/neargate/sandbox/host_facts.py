@@ -33,6 +33,12 @@ _LIMITS = {
 }
 
 
+def host_boot_id() -> str:
+    """Of the machine's life since its kernel started: another one after each start."""
+    with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
+        return file.read().strip()
+
+
 def read_host_facts() -> HostFacts:
     hard = ((name, resource.getrlimit(number)[1]) for name, number in _LIMITS.items())
     return HostFacts(

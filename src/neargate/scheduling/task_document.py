@@ -179,7 +179,7 @@ def apply_report(document: Document, facts: HiddenFacts, report: TaskReport, now
 
 
 def stop_without_host(document: Document, facts: HiddenFacts, code: str, reason: str, now: float) -> Change:
-    """A task that never reached a host goes to STOPPED."""
+    """A task that never reached a host, or whose host is gone for good, goes to STOPPED."""
     passed = _WALKS[LastStatus(document["lastStatus"]), LastStatus.STOPPED]
     changed = {**document, "containers": [dict(container) for container in document["containers"]]}
     _put_stop(changed, code, reason)

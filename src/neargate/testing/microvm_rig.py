@@ -15,7 +15,7 @@ from msgspec.structs import replace
 from ..interfaces.hostnet import GuestInterface, HostError
 from ..interfaces.sandbox import ContainerConfig, Image, PauseConfig, PullRequest, SandboxError
 from ..model.knobs import DEFAULT_KNOBS
-from ..sandbox.microvm.accelerators import Accelerators
+from ..sandbox.microvm.accelerators import Accelerators, Kept
 from ..sandbox.microvm.board import ExitBoard
 from ..sandbox.microvm.connecting import connector, spare_connector
 from ..sandbox.microvm.engine import MicroVmSandbox
@@ -149,6 +149,7 @@ class MicroVmRig:
         self.snapshots = base / "snapshots"
         self.notes: list[str] = []
         self.usable: tuple[Accelerator, ...] = ("tcg",)
+        self.boot_id = ""  # of the host; empty: no agent keeps for the next how machines are run
         self.knobs = replace(DEFAULT_KNOBS, microvm_hello_s=5.0)
 
     def agent(self) -> MicroVmSandbox:
@@ -168,7 +169,9 @@ class MicroVmRig:
                     tools="/guest/tools.erofs",
                     release="6.1 guest",
                 ),
-                accelerators=Accelerators(self.usable),
+                accelerators=Accelerators(
+                    self.usable, Kept(file=self.base / "accelerator", boot_id=self.boot_id) if self.boot_id else None
+                ),
                 machines=machines,
                 records=records,
                 creation=FakeCreation(),

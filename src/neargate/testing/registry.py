@@ -86,7 +86,10 @@ class RegistryInstance(Struct, frozen=True, kw_only=True):
 
 
 class RunningRegistry:
-    """An instance with its process, for tests. `stop` ends exactly that process."""
+    """An instance with its process, for tests. `stop` ends exactly that process; so does the end of whoever made it.
+
+    To be made in a thread that lives as long: a run of tests that is killed is to leave no registry behind.
+    """
 
     def __init__(
         self,
@@ -109,7 +112,8 @@ class RunningRegistry:
 
     def _spawn(self) -> "subprocess.Popen[bytes]":
         with open(os.path.join(self.instance.directory, "log"), "ab") as log:
-            process = subprocess.Popen(self.instance.command(), stdout=log, stderr=log, start_new_session=True)
+            command = ["setpriv", "--pdeathsig=KILL", *self.instance.command()]
+            process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
         for _ in range(_POLLS_MAX):
             if self.instance.is_ready():
                 return process

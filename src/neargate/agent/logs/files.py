@@ -8,6 +8,7 @@ import ctypes
 import errno
 import os
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from msgspec import Struct
@@ -41,15 +42,17 @@ class Answer(Struct, frozen=True, kw_only=True):
 
 
 def scan(asks: Sequence[Ask], budget: int) -> list[Answer]:
-    """All files of a round. `budget` bounds the bytes read in all."""
+    """All files of a round. `budget` bounds the bytes read in all. A disk that fails in one file is not the others'."""
     answers: list[Answer] = []
     for ask in asks:
         if ask.punch is not None:
-            punch(ask.descriptor, *ask.punch)
+            with suppress(OSError):  # its blocks stay for now, as where files have no holes
+                punch(ask.descriptor, *ask.punch)
         size = os.fstat(ask.descriptor).st_size
         data = b""
         if ask.read_at is not None and size > ask.read_at and size != ask.unless_size and budget > 0:
-            data = os.pread(ask.descriptor, min(ask.read_max, budget), ask.read_at)
+            with suppress(OSError):  # asked again in the next round
+                data = os.pread(ask.descriptor, min(ask.read_max, budget), ask.read_at)
             budget -= len(data)
         answers.append(Answer(size=size, data=data))
     return answers
@@ -83,6 +86,8 @@ def kept_offset(path: Path) -> int:
 
 def _keep(path: Path, folder: str, text: str) -> None:
     beside = path.parent / folder / path.name
+    if _kept(path, folder) == text:
+        return  # a full disk is asked for nothing
     beside.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     written = beside.parent / folder
     written.write_text(text, "utf-8")

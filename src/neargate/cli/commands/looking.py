@@ -91,8 +91,9 @@ def trace_path(given: Given, paths: RegionPaths) -> int:
     from ..terminal import for_reader
     from ..trace_path import run
 
-    say(for_reader(run(paths, given.task, given.to, given.protocol)))
-    return 0
+    traced = run(paths, given.task, given.to, given.protocol)
+    say(for_reader(traced.text))
+    return 0 if traced.is_open else 1
 
 
 def audit(given: Given, paths: RegionPaths) -> int:

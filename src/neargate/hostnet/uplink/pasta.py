@@ -92,8 +92,8 @@ class PastaProcess:
         self._reap()
         own = [] if self._child is None else [self._child]
         for pid in {*self._marked(), *own}:
-            for inside in (*_children(pid), pid):
-                _kill(inside)
+            for found in (*_children(pid), pid):
+                _kill(found, _start_ticks(found))
         if self._child is not None:
             with suppress(ChildProcessError):
                 os.waitpid(self._child, 0)
@@ -169,13 +169,18 @@ def _start_ticks(pid: int) -> int | None:
     return None if fields[0] in b"ZX" else int(fields[19])
 
 
-def _kill(pid: int) -> None:
-    """And wait until it has ended, whoever's child it is: one that was adopted is no child of this process."""
+def _kill(pid: int, began: int | None) -> None:
+    """And wait until it has ended, whoever's child it is: one that was adopted is no child of this process.
+
+    `began`: as when it was found: its number may have become another's since.
+    """
     try:
         ending = os.pidfd_open(pid)
     except ProcessLookupError:
         return
     try:
+        if _start_ticks(pid) != began:
+            return
         with suppress(ProcessLookupError):
             signal.pidfd_send_signal(ending, signal.SIGKILL)
         ended = select.poll()

@@ -13,6 +13,7 @@ import stat
 import subprocess
 import sys
 from collections.abc import Callable, Collection
+from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
 
@@ -158,7 +159,8 @@ def _begun(plan: Plan, ours: socket.socket, remember: Callable[[int], None]) -> 
 
 def _end(pid: int) -> None:
     os.kill(pid, signal.SIGKILL)  # our child, not collected yet: the number is its own
-    collect(pid, wait=True)
+    with suppress(ChildProcessError):
+        os.waitpid(pid, 0)
 
 
 def _read(ours: socket.socket, until: bytes = b"") -> bytes:
@@ -170,12 +172,3 @@ def _read(ours: socket.socket, until: bytes = b"") -> bytes:
             break
         received += more
     return received
-
-
-def collect(pid: int, *, wait: bool = False) -> int | None:
-    """The exit status of a child of ours that ended, as `os.waitpid` tells it; None: it runs, or is not our child."""
-    try:
-        found, status = os.waitpid(pid, 0 if wait else os.WNOHANG)
-    except ChildProcessError:
-        return None
-    return status if found else None

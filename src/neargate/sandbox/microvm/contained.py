@@ -1,7 +1,8 @@
 """One container of a machine: its runs, its output, its end.
 
 Owns how far the container is (`record.Run`), saved before and after each step in the guest, and the two loops that
-follow its process. Must not know machines. Invariant: of each run one end is told; its log is what the stream said.
+follow its process. Must not know machines. Invariants: of each run one end is told; its log is what the stream said;
+a run's stream is recorded before the guest hears of it, whatever else a full disk leaves unrecorded.
 """
 
 import asyncio
@@ -100,7 +101,7 @@ class Contained:
         else:
             await runtime.start(guest, self.blueprint.runtime_id)
             pid = self._process.pid or 0
-        await self.save(replace(self.run, status="running", pid=pid))
+        await self._note(replace(self.run, status="running", pid=pid))
         self.follow(self._process)
         return pid
 
@@ -127,7 +128,7 @@ class Contained:
                 await runtime.soon(guest, process.end())
             except GuestRefused:
                 pass  # it was forgotten with its failure
-        await self.save(replace(self.run, stream=0))
+        await self._note(replace(self.run, stream=0))
 
     # -- following
 
@@ -171,7 +172,7 @@ class Contained:
         """It ended, as somebody found out; the first who says so is believed."""
         if self.run.status == "stopped":
             return
-        await self.save(ended(self.run, exit_code, self._parts.world.now(), reason))
+        await self._note(ended(self.run, exit_code, self._parts.world.now(), reason))
         self.tell()
 
     def tell(self) -> None:
@@ -211,7 +212,7 @@ class Contained:
         if self.run.status == "running":
             await self.end(KILLED, "the virtual machine does not know the container any more")
         else:
-            await self.save(replace(self.run, stream=0))
+            await self._note(replace(self.run, stream=0))
 
     async def _adopt_begun(self, guest: Guest, process: Process) -> None:
         """An agent was killed between the run's number and its start."""
@@ -220,7 +221,7 @@ class Contained:
         if status == "created":
             self._process = process
         elif status in ("running", "paused", "stopped"):
-            await self.save(replace(self.run, status="running", pid=pid))
+            await self._note(replace(self.run, status="running", pid=pid))
             self.follow(process)
         else:
             self._process = process
@@ -265,7 +266,7 @@ class Contained:
         self._stopped.clear()
         self._drained.clear()
         self._killed_at = None
-        await self.save(Run(number=self.run.number))
+        await self._note(Run(number=self.run.number))
 
     def give_output_up(self) -> None:
         """Its machine is gone: what is not in the log by now never will be."""
@@ -277,8 +278,17 @@ class Contained:
         self._loops.clear()
 
     async def save(self, run: Run) -> None:
-        self.run = run
+        """Durable when it returns. Raises OSError: it is as it was."""
         await self._parts.world.offload(LANE, self._parts.records.save_run, self.blueprint, run)
+        self.run = run
+
+    async def _note(self, run: Run) -> None:
+        """What an agent that begins anew would find out by asking the guest, or by missing it."""
+        self.run = run
+        try:
+            await self._parts.world.offload(LANE, self._parts.records.save_run, self.blueprint, run)
+        except OSError as error:
+            self._parts.note(f"container {self.blueprint.runtime_id} is {run.status}, which is not recorded: {error}")
 
 
 async def _set_within(event: asyncio.Event, seconds: float) -> bool:

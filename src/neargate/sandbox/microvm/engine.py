@@ -106,6 +106,8 @@ class MicroVmSandbox:
         try:
             self._vmm = await self._parts.vmm.probe()
             await self._parts.vmm.start()
+            accelerators, guest = self._parts.accelerators, self._parts.files.release
+            await self._world.offload(LANE, accelerators.recall, self._vmm.version, guest)
         except VmmError as error:
             raise EngineUnavailable(str(error)) from None
         for record, containers in await self._world.offload(LANE, self._parts.records.load):

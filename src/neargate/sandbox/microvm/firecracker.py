@@ -25,7 +25,7 @@ from .connection import dial
 from .digests import Digests
 from .firecracker_api import Api, Call
 from .firecracker_command import FirecrackerProgram, JailedInterface
-from .machines import DETAIL_MAX, LANE, MachineRecord, Machines
+from .machines import DETAIL_MAX, LANE, MachineRecord, Machines, remove_saved
 from .qemu_command import all_disks
 from .qmp import printable
 from .vmm import (
@@ -91,6 +91,18 @@ class FirecrackerVmm:
 
     async def restore(self, spec: MachineSpec, tap: int | None, snapshot: str) -> None:  # noqa: ARG002
         await self._begin(spec, snapshot)
+
+    async def assign(self, machine_id: str, spec: MachineSpec) -> None:  # noqa: ARG002  the seam's
+        """Refused: a drive is given by its path in the jail, and what is bound into a jail is so before its process is.
+
+        Whoever wants a machine at once has one restored, whose jail is made for its own disks.
+        """
+        await self._machines.found(machine_id)
+        raise MachineRefused("Firecracker takes no disk into a jail that is closed; have its machine restored")
+
+    async def discard(self, snapshot: str) -> None:
+        """Jails that go on from it have its files by mounts of their own."""
+        await self._world.offload(LANE, remove_saved, Path(snapshot))
 
     async def snapshot_key(self, spec: MachineSpec) -> str:
         host = await self._probed()

@@ -40,7 +40,12 @@ class Guest:
         it says of them. Raises GuestGone (nobody listens; try again), GuestBroke (it did not answer
         rightly in time, or speaks no protocol of `frames.SPEAKS`).
         """
-        fence = await numbers.next()
+        try:
+            fence = await numbers.next()
+        except OSError as error:
+            raise GuestGone(f"No number can be recorded on this host: {error.strerror}.") from None
+        except ValueError as error:
+            raise GuestBroke(f"No number can be given: {error}.") from None
         channel = await Channel.connect(world, directory=directory, name=name, fence=fence, limits=limits or Limits())
         for number in channel.streams:
             if not numbers.was_given(number):
@@ -81,8 +86,16 @@ class Guest:
         await self._channel.close()
 
     async def number(self) -> int:
-        """A stream number for `run`, never given before in this machine's life: to be noted before it is used."""
-        return await self._numbers.next()
+        """A stream number for `run`, never given before in this machine's life: to be noted before it is used.
+
+        A host that cannot record which were given may not speak on: the connection ends, and is tried again.
+        """
+        try:
+            return await self._numbers.next()
+        except OSError as error:
+            raise self._channel.fail(GuestGone(f"No number can be recorded: {error.strerror}.")) from None
+        except ValueError as error:
+            raise self._channel.fail(GuestBroke(f"No number can be given: {error}.")) from None
 
     async def run(
         self,
@@ -167,7 +180,7 @@ class Guest:
         await self._do(Ask.DISKS, frames.count_payload(count), "disks")
 
     async def _do(self, ask: Ask, payload: bytes, what: str) -> bytes:
-        return await self._channel.request(ask, await self._numbers.next(), payload, what)
+        return await self._channel.request(ask, await self.number(), payload, what)
 
 
 class Process:

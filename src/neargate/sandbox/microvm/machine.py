@@ -2,7 +2,8 @@
 
 Owns the phases (`record.Phase`) and who may change what: what changes the machine is done under its lock. Must not know
 the sandbox's interface. Invariants: from the moment the disk is handed over nothing of it is read here again; a machine
-that ended, or whose guest broke the rules, ends all its containers, once, with a reason.
+that ended, or whose guest broke the rules, ends all its containers, once, with a reason. A record that cannot be
+written costs at most this task: what a new agent would find out again needs none.
 """
 
 import asyncio
@@ -91,6 +92,7 @@ class TaskMachine:
             try:
                 guest, rung = await self._acquired(accelerator)
                 accelerators.worked(accelerator)
+                await self._keep_what_worked()
                 break
             except (VmmMissing, MachineRefused) as never:
                 self._parts.note(f"no machine of task {self.task_id} can be made ({accelerator}): {never}")
@@ -110,8 +112,19 @@ class TaskMachine:
                 await self._destroy()
                 raise
         self.record = replace(self.record, is_emulated=accelerator == "tcg", rung=rung)
-        await self._enter(Phase.READY)
+        try:
+            await self._enter(Phase.READY)
+        except SandboxError:
+            await guest.close()
+            await self._destroy()
+            raise
         self._hold(guest)
+
+    async def _keep_what_worked(self) -> None:
+        try:
+            await self._parts.world.offload(LANE, self._parts.accelerators.keep)
+        except OSError as error:  # the next agent finds it out anew
+            self._parts.note(f"how machines are run here is not kept: {error}")
 
     async def _acquired(self, accelerator: Accelerator) -> tuple[Guest, Rung]:
         parts, blueprints = self._parts, self._blueprints()
@@ -166,7 +179,7 @@ class TaskMachine:
         except GuestGone as gone:
             raise EngineUnavailable(gone.reason) from None
         except OSError as error:
-            raise cannot_start(f"{error.filename}: {error.strerror}") from None
+            raise cannot_start(": ".join(filter(None, (error.filename, error.strerror)))) from None
 
     async def _begin_shared(self, guest: Guest, runtime_id: str) -> int:
         """The pause container was only noted as started while there was no machine."""
@@ -264,7 +277,10 @@ class TaskMachine:
             self._ending.tell()
             return
         self.record = replace(self.record, phase=Phase.GONE, reason=f"InternalError: {reason}")
-        await self._save()
+        try:
+            await self._save()
+        except OSError as error:  # an agent that begins anew looks for the machine, and tells this again
+            self._parts.note(f"the end of the machine of task {self.task_id} is not recorded: {error}")
         self._parts.note(f"task {self.task_id}: {reason}")
         self._let_guest_go()
         for container in list(self.containers.values()):  # one may be deleted meanwhile
@@ -301,12 +317,17 @@ class TaskMachine:
     async def _destroy(self) -> None:
         try:
             await self._parts.vmm.destroy(self.task_id)
-        except VmmError as error:
+        except (VmmError, OSError) as error:
             self._parts.note(f"the machine of task {self.task_id} does not end: {error}")
 
     async def _enter(self, phase: Phase) -> None:
-        self.record = replace(self.record, phase=phase)
-        await self._save()
+        """Recorded first. Raises SandboxError."""
+        entered = replace(self.record, phase=phase)
+        try:
+            await self._parts.world.offload(LANE, self._parts.records.save_machine, entered)
+        except OSError as error:
+            raise cannot_start(f"the host cannot record the virtual machine: {error.strerror}") from None
+        self.record = entered
 
     async def _save(self) -> None:
         await self._parts.world.offload(LANE, self._parts.records.save_machine, self.record)

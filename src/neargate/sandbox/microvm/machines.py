@@ -20,8 +20,9 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from ...world import World
+from ..process_handle import collected, held, start_ticks
 from . import cgroup
-from .confinement import Plan, collect, launch, machine_user
+from .confinement import Plan, launch, machine_user
 from .qmp import printable
 from .vmm import MachineEnd, MachineGone, MachineRefused, MachineSpec, MachineState, VmmError
 
@@ -111,7 +112,7 @@ class Machines:
             started: list[MachineRecord] = []
 
             def remember(pid: int) -> None:
-                started.append(replace(record, pid=pid, start_ticks=_start_ticks(pid)))
+                started.append(replace(record, pid=pid, start_ticks=start_ticks(pid, or_ended=True)))
                 self._write(started[0])
 
             launch(plan(cgroups), remember)
@@ -194,8 +195,7 @@ class Machines:
     async def _end(self, record: MachineRecord) -> None:
         for _ in range(_END_TURNS):
             left = await self._world.offload(LANE, self._kill, record)
-            if record.pid:
-                collect(record.pid)
+            _collect(record)
             if not left and await self._world.offload(LANE, self._removed_cgroups, record):
                 return
             await self._world.sleep(_END_TURN_S)
@@ -248,9 +248,8 @@ class Machines:
         self._errors.clear()
 
     def _watch(self, record: MachineRecord) -> None:
-        try:
-            descriptor = os.pidfd_open(record.pid)
-        except ProcessLookupError:
+        descriptor = held(record.pid, record.start_ticks)
+        if descriptor is None:
             self._gone(record)
             return
         self._watched[record.machine_id] = descriptor
@@ -258,7 +257,7 @@ class Machines:
 
     def _gone(self, record: MachineRecord) -> None:
         self._forget(record.machine_id)
-        status = collect(record.pid)
+        status = _collect(record)
         words = self.last_words(record.machine_id)
         if status is None:
             self.tell(record.machine_id, "killed", words or "its process is gone")
@@ -281,7 +280,7 @@ class Machines:
     # ---------------------------------------------------------------- records
 
     def _lives(self, record: MachineRecord) -> bool:
-        return bool(record.pid) and _start_ticks(record.pid) == record.start_ticks != 0
+        return bool(record.pid) and start_ticks(record.pid) == record.start_ticks != 0
 
     def _write(self, record: MachineRecord) -> None:
         path = self.directory(record.machine_id) / _RECORD
@@ -304,6 +303,16 @@ class Machines:
         return []
 
 
+def remove_saved(snapshot: Path) -> None:
+    """Of a saved machine's directory its name goes first: what is left of a removal is no snapshot. Raises OSError."""
+    unfinished = snapshot.with_name(f"{snapshot.name}.new")
+    with suppress(FileNotFoundError):
+        shutil.rmtree(unfinished)
+    with suppress(FileNotFoundError):
+        snapshot.rename(unfinished)
+        shutil.rmtree(unfinished)
+
+
 def _cgroups(record: MachineRecord) -> list[str]:
     return [path for path in (record.cgroup_path, record.former_cgroup_path) if path]
 
@@ -321,13 +330,15 @@ def _signal_name(number: int) -> str:
         return f"signal {number}"
 
 
-def _start_ticks(pid: int) -> int:
-    """0: there is none, or only one that was not collected."""
+def _collect(record: MachineRecord) -> int | None:
+    """How its process ended. Its number may be another child's by now, of which this must not take the end."""
+    handle = held(record.pid, record.start_ticks)
+    if handle is None:
+        return None
     try:
-        fields = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()
-    except OSError:
-        return 0
-    return 0 if fields[0] in b"ZX" else int(fields[19])
+        return collected(handle)
+    finally:
+        os.close(handle)
 
 
 def _remove(place: Path) -> None:

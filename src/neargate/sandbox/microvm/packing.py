@@ -5,6 +5,7 @@ of size, memory and time; it dies with this process. Blocking. Must not know wha
 The same tree gives the same bytes with the same program.
 """
 
+import fcntl
 import hashlib
 import os
 import shutil
@@ -13,6 +14,8 @@ import subprocess
 
 from msgspec import Struct
 
+from .qmp import printable
+
 _PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
 _NOBODY = 65534
 _MIB = 1 << 20
@@ -20,6 +23,7 @@ _SLACK_BYTES = 64 * _MIB
 _STACK_BYTES = 64 * _MIB  # it goes into directories by calling itself
 _FILES_MAX = 4096  # it holds each directory open on its way down: as many levels as a path's 4096 bytes have
 _LAST_WORDS = 300
+_SAID_MAX_BYTES = 64 * 1024  # it has a line for each name that it stumbles over, and an image may have millions
 _OURS = "1"  # another number when the options below change what is made
 # Modification times are the image's: Python's compiled files are worth nothing without. The long form of inodes,
 # because the short one is used where a file is as old as the disk. No checksum, because the disk's own time is taken
@@ -60,13 +64,14 @@ def pack(tree: str, target: int, identity: bytes, bounds: Bounds) -> None:
     """
     os.fchown(target, _NOBODY, _NOBODY)
     os.fchmod(target, 0o600)
+    said = _paper()
     try:
         done = subprocess.run(
             [*_held(bounds), *_OPTIONS, "-U", _uuid(identity), f"/proc/self/fd/{target}", tree],
             env={"PATH": _PATH},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
+            stderr=said,
             pass_fds=(target,),
             cwd="/",
             check=False,
@@ -74,13 +79,24 @@ def pack(tree: str, target: int, identity: bytes, bounds: Bounds) -> None:
         )
     except subprocess.TimeoutExpired:
         raise CannotPack(f"its disk was not made within {bounds.seconds:.0f} seconds") from None
+    else:
+        words = os.pread(said, os.lseek(said, 0, os.SEEK_CUR), 0)  # the program has written by our own place in it
     finally:
+        os.close(said)
         os.fchown(target, 0, 0)
     if done.returncode != 0:
-        raise CannotPack(_why(done.returncode, done.stderr, tree, bounds))
+        raise CannotPack(_why(done.returncode, words, tree, bounds))
     _take_time_out(target)
     os.fchmod(target, 0o444)
     os.fsync(target)  # under its final name it is believed, also after the machine lost its power
+
+
+def _paper() -> int:
+    """A file in memory for what a program says, which takes so much and no more: what comes then is lost."""
+    made = os.memfd_create("said", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+    os.ftruncate(made, _SAID_MAX_BYTES)
+    fcntl.fcntl(made, fcntl.F_ADD_SEALS, fcntl.F_SEAL_GROW | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_SEAL)
+    return made
 
 
 def _held(bounds: Bounds) -> list[str]:
@@ -108,7 +124,8 @@ def _program(name: str, package: str = "util-linux") -> str:
 def _why(status: int, said: bytes, tree: str, bounds: Bounds) -> str:
     if status == -25:  # SIGXFSZ
         return f"its files take more than the {bounds.size_bytes // _MIB} MiB that a disk of its size may take"
-    words = " ".join(said.decode(errors="replace").replace(tree, "").split())
+    # A name may have any bytes, also those that a terminal obeys.
+    words = " ".join(printable(said.decode(errors="replace").replace(tree, ""), len(said)).split())
     if "No space left on device" in words:
         return "no space left on device"
     if "Cannot allocate memory" in words or "ENOMEM" in words:

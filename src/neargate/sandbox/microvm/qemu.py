@@ -9,7 +9,6 @@ import asyncio
 import base64
 import hashlib
 import os
-import shutil
 import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
@@ -23,7 +22,7 @@ from msgspec.structs import replace
 from ...world import World
 from . import confinement, qemu_command, qemu_disks, qemu_program
 from .confinement import Plan
-from .machines import DETAIL_MAX, LANE, MachineRecord, Machines
+from .machines import DETAIL_MAX, LANE, MachineRecord, Machines, remove_saved
 from .memory_image import digest_of, sealed, stored
 from .qemu_program import QemuProgram
 from .qmp import NONSENSE, Qmp, connected, listening, printable
@@ -165,7 +164,7 @@ class QemuVmm:
             image = self._images.pop(snapshot, None)
             if image is not None:
                 image.close()
-        await self._world.offload(LANE, _removed, Path(snapshot))
+        await self._world.offload(LANE, remove_saved, Path(snapshot))
 
     async def pause(self, machine_id: str) -> None:
         await self._ask(machine_id, "stop")
@@ -469,16 +468,6 @@ def _sealed_image(snapshot: Path) -> _Image:
     except BaseException:
         os.close(memory)
         raise
-
-
-def _removed(snapshot: Path) -> None:
-    """Its name goes first: what is left of a removal is no snapshot."""
-    unfinished = snapshot.with_name(f"{snapshot.name}.new")
-    with suppress(FileNotFoundError):
-        shutil.rmtree(unfinished)
-    with suppress(FileNotFoundError):
-        snapshot.rename(unfinished)
-        shutil.rmtree(unfinished)
 
 
 def _sha256(path: str) -> str:
