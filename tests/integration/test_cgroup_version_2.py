@@ -3,7 +3,6 @@
 Where it is the first, a virtual machine has the second (tests/vm); all that it is made for: `make test-vm`.
 """
 
-import json
 import os
 import shutil
 import subprocess
@@ -34,6 +33,7 @@ SOME = (
 @pytest.mark.skipif(not HAS_VERSION_2, reason="this machine has cgroup version 1")
 def test_crun_runs_containers_and_shows_them_no_cgroup_but_theirs(rig: ContainerRig, reference: str) -> None:
     async def story(engine: ContainerdSandbox) -> None:
+        assert engine.runtime == shutil.which("crun")
         look = "cat /proc/self/cgroup; ls -d /sys/fs/cgroup/neargate* 2>/dev/null; cat /sys/fs/cgroup/memory.max"
         image = await rig.pull(engine, reference)
         config = rig.config(image, "sh", "-c", look, memory_limit_bytes=24 << 20)
@@ -44,7 +44,22 @@ def test_crun_runs_containers_and_shows_them_no_cgroup_but_theirs(rig: Container
         await engine.delete_container(config.runtime_id)
 
     rig.run(story)
-    assert json.loads(Path(rig.run_dir, "oci-runtime.json").read_text())["runtime"] == shutil.which("crun")
+
+
+def test_a_container_is_the_hosts_first_victim_and_so_is_a_command_in_it(rig: ContainerRig, reference: str) -> None:
+    """Where the host's memory ends; containerd and its shims, from which they come, are its last."""
+
+    async def story(engine: ContainerdSandbox) -> None:
+        look = ("cat", "/proc/self/oom_score_adj")
+        image = await rig.pull(engine, reference)
+        config = rig.config(image, "sh", "-c", "cat /proc/self/oom_score_adj; exec sleep 100")
+        await engine.create_container(config)
+        await engine.start_container(config.runtime_id)
+        done = await engine.exec(config.runtime_id, "look", look, timeout_s=60)
+        await engine.delete_container(config.runtime_id)
+        assert (rig.log(config), done.output) == ("0\n", b"0\n")
+
+    rig.run(story)
 
 
 @pytest.mark.skipif(HAS_VERSION_2, reason="this machine has cgroup version 2 itself")

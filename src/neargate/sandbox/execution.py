@@ -17,6 +17,7 @@ from ..world import World, within
 from . import containerd_pb2 as pb
 from .containerd_client import PROCESS_TYPE, Containerd, EngineError, NotFound
 from .exits import ExitWatch
+from .sentences import as_runc
 
 _KILLED = 128 + signal.SIGKILL
 _NOT_FOUND = 127
@@ -59,8 +60,9 @@ class Executor(Struct, frozen=True, kw_only=True):
         except NotFound:
             return ExecResult(exit_code=_KILLED, output=output.kept)
         except EngineError as error:
-            missing = "not found" in error.detail or "no such file" in error.detail
-            return ExecResult(exit_code=_NOT_FOUND if missing else _NOT_EXECUTABLE, output=error.detail.encode()[:4096])
+            said = as_runc(error.detail, args[0] if args else "")
+            missing = "not found" in said or "no such file" in said
+            return ExecResult(exit_code=_NOT_FOUND if missing else _NOT_EXECUTABLE, output=said.encode()[:4096])
         finally:
             ended.cancel()
             await self.world.offload(self.lane, self._end, runtime_id, exec_id)
