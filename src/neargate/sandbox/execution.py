@@ -17,6 +17,7 @@ from ..world import World, within
 from . import containerd_pb2 as pb
 from .containerd_client import PROCESS_TYPE, Containerd, EngineError, NotFound
 from .exits import ExitWatch
+from .oom_score import make_ordinary
 from .sentences import as_runc
 
 _KILLED = 128 + signal.SIGKILL
@@ -71,8 +72,8 @@ class Executor(Struct, frozen=True, kw_only=True):
         container = self.engine.get_container(runtime_id)
         if container is None:
             raise NotFound("NOT_FOUND", runtime_id)
-        process = json.loads(container.spec.value)["process"]
-        process |= {"args": list(args), "terminal": False}
+        spec = json.loads(container.spec.value)
+        process = spec["process"] | {"args": list(args), "terminal": False}
         request = pb.ExecRequest(
             container_id=runtime_id,
             exec_id=exec_id,
@@ -81,7 +82,7 @@ class Executor(Struct, frozen=True, kw_only=True):
             spec=AnyMessage(type_url=PROCESS_TYPE, value=json.dumps(process).encode()),
         )
         self.engine.exec_task(request)
-        self.engine.start_task(runtime_id, exec_id)
+        make_ordinary(self.engine.start_task(runtime_id, exec_id), spec["linux"]["cgroupsPath"])
 
     async def _wait(self, runtime_id: str, exec_id: str, ended: "asyncio.Future[int]", timeout_s: float) -> int | None:
         deadline = self.world.monotonic() + timeout_s
