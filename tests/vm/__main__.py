@@ -20,14 +20,24 @@ from . import contents, machine
 
 ROOT = Path(__file__).resolve().parents[2]
 GUEST = Path(os.environ.get("NEARGATE_GUEST_DIR") or "/var/cache/neargate/guest")
-SUITE = (
-    "tests/suites/test_hostnet_linux.py",
-    "tests/suites/test_sandbox_containerd.py",
-    "tests/integration/test_agent_real.py",
-    "tests/integration/test_cgroups.py",
-    "tests/integration/test_disks.py",
+SUITE = tuple(
+    f"tests/{name}.py"
+    for name in (
+        "suites/test_hostnet_linux",
+        "suites/test_sandbox_containerd",
+        "integration/test_cgroup_version_2",
+        "integration/test_cgroups",
+        "integration/test_disks",
+        "integration/test_sandbox_containers",
+        "integration/test_shared_processes",
+        "integration/test_terminals",
+        "integration/test_sandbox_crashes",
+        "integration/test_warm_shims",
+        "integration/test_disk_guard",
+        "integration/test_agent_real",
+    )
 )
-# Tests that would measure how fast an emulated processor is; nothing in a machine of its own is in another's way.
+# An emulated processor takes its time.
 ALWAYS = ("--timeout=900", "-p", "no:cacheprovider", "--color=no")
 
 
