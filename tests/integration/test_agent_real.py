@@ -304,8 +304,17 @@ def test_an_image_that_is_not_there_and_a_command_that_is_not_there(play: Callab
 def test_a_killed_agent_adopts_what_runs_and_finds_what_ended(play: Callable[[Story], None]) -> None:
     async def story(machine: Machine) -> None:
         agent = await machine.started()
-        script = "i=0; while [ $i -lt 60 ]; do echo line $i; i=$((i+1)); sleep 0.1; done; exit 7"
-        machine.server.run(task(machine, script))
+        # An agent may take long to start, so that the task waits for a word.
+        wait = "[ $i -ne 40 ] || until [ -e /go/on ]; do sleep 0.1; done"
+        script = f"i=0; while [ $i -lt 60 ]; do echo line $i; i=$((i+1)); sleep 0.1; {wait}; done; exit 7"
+        web = container(
+            image=machine.image,
+            entry_point=("sh", "-c"),
+            command=(script,),
+            logs=LOGS,
+            mount_points=(MountPoint(source_volume="v", container_path="/go"),),
+        )
+        machine.server.run(launch(web, volumes=("v",)))
         await machine.status("RUNNING")
         await line(machine, b"line 3")
         await machine.kill(agent)
@@ -314,6 +323,8 @@ def test_a_killed_agent_adopts_what_runs_and_finds_what_ended(play: Callable[[St
         await line(machine, b"line 20")
         assert machine.server.reports[TASK_ID].known_status == "RUNNING"
         await machine.kill(agent)
+        (volume,) = machine.base.glob(f"disks/mnt/{TASK_ID}/volumes/*")
+        (volume / "on").touch()
         await asyncio.sleep(6)
         await machine.started()
         stopped = await machine.status("STOPPED")

@@ -527,8 +527,11 @@ def test_a_passwd_that_is_no_file(rig: ContainerRig) -> None:
     reference = rig.push("no-passwd", hostile_image(Entry(path="etc/passwd", target="/dev/zero")))
 
     async def story(engine: ContainerdSandbox) -> None:
-        # The agent reads nothing from it; the runtime does, inside the container, and gives up by itself.
+        # The agent reads nothing from it; runc does, inside the container, and gives up by itself. crun does without.
         config = rig.config(await rig.pull(engine, reference), "true", user="5")
+        if engine.runtime.endswith("/crun"):
+            assert (await run_to_end(engine, config)).exit_code == 0
+            return
         with pytest.raises(SandboxError, match=r"^CannotStartContainerError: "):
             await engine.create_container(config)
         await engine.delete_container(config.runtime_id)

@@ -746,6 +746,8 @@ def test_a_command_past_its_time_ends_with_all_it_started(rig: MicroVmRig) -> No
         said = await engine.exec(config.runtime_id, "two", ("sh", "-c", "echo hello"), timeout_s=2, max_output=4)
         assert (said.exit_code, said.output) == (0, b"hell")
         missing = await engine.exec(config.runtime_id, "three", ("nothing",), timeout_s=2)
+        words = b"OCI runtime exec failed: exec failed: unable to start container process:"
+        assert missing.output == words + b' exec: "nothing": executable file not found in $PATH: unknown'
         assert missing.exit_code == 127
         # Only the container's own process is left.
         assert [process.exit_code for process in guest.processes.values()] == [None]

@@ -17,6 +17,8 @@ from ..world import World, within
 from . import containerd_pb2 as pb
 from .containerd_client import PROCESS_TYPE, Containerd, EngineError, NotFound
 from .exits import ExitWatch
+from .oom_score import make_ordinary
+from .sentences import as_runc
 
 _KILLED = 128 + signal.SIGKILL
 _NOT_FOUND = 127
@@ -59,8 +61,9 @@ class Executor(Struct, frozen=True, kw_only=True):
         except NotFound:
             return ExecResult(exit_code=_KILLED, output=output.kept)
         except EngineError as error:
-            missing = "not found" in error.detail or "no such file" in error.detail
-            return ExecResult(exit_code=_NOT_FOUND if missing else _NOT_EXECUTABLE, output=error.detail.encode()[:4096])
+            said = as_runc(error.detail, args[0] if args else "")
+            missing = "not found" in said or "no such file" in said
+            return ExecResult(exit_code=_NOT_FOUND if missing else _NOT_EXECUTABLE, output=said.encode()[:4096])
         finally:
             ended.cancel()
             await self.world.offload(self.lane, self._end, runtime_id, exec_id)
@@ -69,8 +72,8 @@ class Executor(Struct, frozen=True, kw_only=True):
         container = self.engine.get_container(runtime_id)
         if container is None:
             raise NotFound("NOT_FOUND", runtime_id)
-        process = json.loads(container.spec.value)["process"]
-        process |= {"args": list(args), "terminal": False}
+        spec = json.loads(container.spec.value)
+        process = spec["process"] | {"args": list(args), "terminal": False}
         request = pb.ExecRequest(
             container_id=runtime_id,
             exec_id=exec_id,
@@ -79,7 +82,7 @@ class Executor(Struct, frozen=True, kw_only=True):
             spec=AnyMessage(type_url=PROCESS_TYPE, value=json.dumps(process).encode()),
         )
         self.engine.exec_task(request)
-        self.engine.start_task(runtime_id, exec_id)
+        make_ordinary(self.engine.start_task(runtime_id, exec_id), spec["linux"]["cgroupsPath"])
 
     async def _wait(self, runtime_id: str, exec_id: str, ended: "asyncio.Future[int]", timeout_s: float) -> int | None:
         deadline = self.world.monotonic() + timeout_s

@@ -23,6 +23,7 @@ from . import containerd_pb2 as pb
 from .containerd_client import PROCESS_TYPE, Containerd, EngineError, NotFound
 from .exits import ExitWatch
 from .oci_spec import process_capabilities
+from .oom_score import make_ordinary
 from .started_by import Started, end_once, namespace_of
 
 MARK = "NEARGATE_EXEC"  # in the environment of the process, and so of what it starts
@@ -130,6 +131,7 @@ class Terminals(Struct, frozen=True, kw_only=True):
         )
         self.engine.exec_task(request)
         pid = self.engine.start_task(runtime_id, exec_id)
+        make_ordinary(pid, json.loads(container.spec.value)["linux"]["cgroupsPath"])
         return Started(namespace=namespace, leader=pid, mark=f"{MARK}={exec_id}")
 
     def resize(self, runtime_id: str, exec_id: str, columns: int, rows: int) -> None:

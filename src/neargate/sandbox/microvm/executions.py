@@ -13,6 +13,7 @@ from ...interfaces.sandbox import EngineUnavailable, ExecResult, SandboxError
 from ...model.lifecycle import REASON_MAX_CHARS
 from ...world import World, within
 from ..oci_spec import process_capabilities
+from ..sentences import as_runc
 from . import places, runtime
 from .contained import Contained
 from .errors import GuestGone, GuestRefused
@@ -69,8 +70,10 @@ class Executions:
         try:
             made = await runtime.execute(guest, container.blueprint.runtime_id, number, process, detached=True)
         except runtime.RuntimeFailed as failed:
-            missing = "not found" in failed.said or "No such file" in failed.said
-            return ExecResult(exit_code=_NOT_FOUND if missing else _NOT_EXECUTABLE, output=failed.said.encode()[:most])
+            # As the container engine's: containerd puts these words around the runtime's.
+            said = as_runc(f"OCI runtime exec failed: {failed.said}: unknown", (*json.loads(process)["args"], "")[0])
+            missing = "not found" in said or "no such file" in said.lower()
+            return ExecResult(exit_code=_NOT_FOUND if missing else _NOT_EXECUTABLE, output=said.encode()[:most])
         await made.process.end_input()
         output = _Bounded(most)
         reader = self._world.spawn(output.read(made.process), f"exec-{made.process.number}")
