@@ -146,9 +146,12 @@ class Watched:
 
     async def report(self, task: dict[str, Any], status: str, seq: int, **changes: Any) -> None:
         outcome: asyncio.Future[object] = asyncio.get_running_loop().create_future()
+        query = "SELECT capacity_id FROM tasks WHERE id = ?"
+        [(capacity_id,)] = await self.region.cell._store.read(query, (id_of(task),))
         report = TaskReport(
             task_id=id_of(task),
             incarnation=self.region.cell.incarnation,
+            capacity_id=capacity_id,
             report_seq=seq,
             known_status=status,
             **changes,

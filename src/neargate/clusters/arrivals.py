@@ -44,6 +44,8 @@ def report_problem(report: TaskReport) -> str | None:
     """Why this report is not looked at; None when it may be."""
     if _ID.fullmatch(report.task_id) is None:
         return "its task id is none"
+    if report.capacity_id and _ID.fullmatch(report.capacity_id) is None:
+        return "its capacity id is none"
     if not 0 <= report.report_seq <= INTEGER_MAX:
         return "its sequence is out of range"
     if not _are_short(report.incarnation, report.known_status, report.stop_code or ""):

@@ -287,10 +287,17 @@ class CellRig:
         values: dict[str, Any] = {
             "task_id": id_of(document),
             "incarnation": self.cell.incarnation,
+            "capacity_id": self.capacity_id(id_of(document)),
             "report_seq": seq,
             "known_status": status,
         }
         return TaskReport(**(values | changes))
+
+    def capacity_id(self, task_id: str) -> str:
+        """As it was recorded with the task; empty when no such task was."""
+        query = "SELECT capacity_id FROM tasks WHERE id = ?"
+        row = self.disk.databases["cell-0"].execute(query, (task_id,)).fetchone()
+        return "" if row is None else str(row[0])
 
     async def reserved_tasks(self) -> int:
         """How many claims all zones hold."""

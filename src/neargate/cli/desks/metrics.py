@@ -87,6 +87,9 @@ class MetricsDesk:
         return {
             "neargate_task_launches_total": [([], tasks.launched)],
             "neargate_task_launches_refused_total": [([], tasks.refused)],
+            "neargate_registrations_refused_total": [
+                ([why.value], count) for why, count in self._region.cell.refusals.counts.items()
+            ],
             "neargate_task_stops_total": [([code], count) for code, count in tasks.stopped.items()],
             "neargate_api_requests_total": [
                 ([service, operation, f"{status}xx"], count) for (service, operation, status), count in requests

@@ -48,6 +48,7 @@ METRICS = (
     _gauge("tasks", "Tasks that have not stopped.", "zone", "status"),
     _counter("task_launches", "Tasks that RunTask and services launched."),
     _counter("task_launches_refused", "Tasks that RunTask answered with a failure: no room, or above a limit."),
+    _counter("registrations_refused", "Sandboxes, and hosts, that the cell did not take for what they said.", "reason"),
     _counter("task_stops", "Tasks that have stopped, by AWS's stop code.", "stop_code"),
     _counter(
         "api_requests",
