@@ -25,6 +25,7 @@ from neargate.link.messages import (
     Report,
     ReportAck,
     RunOrder,
+    StopOrder,
     TagsAsk,
     ToServer,
     Welcome,
@@ -89,6 +90,44 @@ def test_a_report_of_another_hosts_task_changes_nothing() -> None:
             mine.say(Report(report=region.rig.task_report(victim, status, 10)))
         await mine.still_open()
         assert await region.status(victim) == "PROVISIONING"
+
+    play(body)
+
+
+def test_who_says_that_it_runs_another_hosts_task_is_told_to_end_it() -> None:
+    async def body(region: Region) -> None:
+        victim = await region.task(THEIRS)
+        right, stranger = await region.agent(THEIRS), await region.agent(MINE)
+        right.say(Report(report=region.rig.task_report(victim, "RUNNING", 1)))
+        assert (await right.hear(ReportAck)).task_id == id_of(victim)
+        stranger.say(Report(report=region.rig.task_report(victim, "RUNNING", 10)))
+        order = await stranger.hear(StopOrder)
+        assert (order.task_id, order.incarnation) == (id_of(victim), region.rig.cell.incarnation)
+        assert order.reason.startswith("The control plane refused this task's registration")
+        stranger.say(Report(report=region.rig.task_report(victim, "STOPPED", 11)))
+        assert (await stranger.hear(ReportAck)).task_id == id_of(victim), "it may forget it"
+        assert await region.status(victim) == "RUNNING"
+        await right.still_open()
+        assert StopOrder not in {type(message) for message in right.unheard()}
+
+    play(body)
+
+
+@pytest.mark.parametrize("capacity_id", ["", "another"])
+def test_a_sandbox_without_its_claim_is_ended_and_its_task_with_it(capacity_id: str) -> None:
+    """The right host, that has the order of another reservation, or has lost it."""
+
+    async def body(region: Region) -> None:
+        task = await region.task(MINE)
+        wire = await region.agent(MINE)
+        assert isinstance(await wire.hear(RunOrder), RunOrder)
+        wire.say(Report(report=region.rig.task_report(task, "PENDING", 1, capacity_id=capacity_id)))
+        assert (await wire.hear(StopOrder)).stop_code == "TaskFailedToStart"
+        assert await region.status(task) == "PROVISIONING"
+        ended = region.rig.task_report(task, "STOPPED", 2, capacity_id=capacity_id)
+        wire.say(Report(report=ended))
+        assert (await wire.hear(ReportAck)).task_id == id_of(task)
+        assert await region.status(task) == "STOPPED"
 
     play(body)
 
