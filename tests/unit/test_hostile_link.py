@@ -441,7 +441,16 @@ def test_one_bulk_connection_remembers_so_many_sources_and_no_more() -> None:
 def test_the_wire_carries_no_types_that_the_checks_do_not_know() -> None:
     """A new field of what an agent says must be looked at here before it is believed."""
     assert set(TaskReport.__struct_fields__) == {
-        *("task_id", "incarnation", "capacity_id", "report_seq", "known_status", "eni_attached", "containers", "pull_started_at"),
+        *(
+            "task_id",
+            "incarnation",
+            "capacity_id",
+            "report_seq",
+            "known_status",
+            "eni_attached",
+            "containers",
+            "pull_started_at",
+        ),
         *("pull_stopped_at", "connectivity_at", "started_at", "stopping_at", "execution_stopped_at", "stopped_at"),
         *("stop_code", "stopped_reason", "stages_ms"),
     }

@@ -169,9 +169,9 @@ def test_what_is_repeated_is_told_once_and_the_memory_of_it_is_bounded(caplog: p
     for _ in range(3):
         refusals.note("host-x", report, Refusal.HOST, "host-a")
     [line] = [record.getMessage() for record in caplog.records]
-    assert line == (
-        "a sandbox was refused why=host host=host-x task=t1 capacity=c1 status=RUNNING placed=host-a"
-    ), "all that an operator must know to find it"
+    assert line == ("a sandbox was refused why=host host=host-x task=t1 capacity=c1 status=RUNNING placed=host-a"), (
+        "all that an operator must know to find it"
+    )
     for n in range(5000):
         refusals.note("host-x", replace(report, task_id=f"t{n}"), Refusal.LATE)
     assert len(refusals._told) == 4096 and refusals.counts[Refusal.LATE] == 5000

@@ -2,7 +2,8 @@
 
 A sandbox registers by the first report of its task, which names the capacity id of the order, over a link whose host
 has proved its key; each later report is judged the same way. `refusal` is pure. `Refusals` is what an operator finds of
-it: a line and a count, once for each sandbox and reason, and for each connection of a host that is none. Must not know what is answered (reports.py does).
+it: a line and a count, once for each sandbox and reason, and for each connection of a host that is none. Must not know
+what is answered (reports.py does).
 """
 
 from collections.abc import Mapping
