@@ -76,10 +76,13 @@ def test_what_passes_of_a_host_is_shown_and_costs_no_write() -> None:
         await zone.register_host(HOST)
         query = "SELECT rev FROM hosts"
         before = disk.databases["zone-a"].execute(query).fetchall()
-        await zone.register_host(replace(HOST, machines=3, used_memory_mib=512, refused_plans=1, flow_log_skips=2))
+        use = HostUse(cpu_units=64, waiting=(WaitingMachines(vcpus=1, memory_mib=650, count=2),))
+        passing = replace(HOST, machines=3, used_memory_mib=512, use=use, refused_plans=1, flow_log_skips=2)
+        await zone.register_host(passing)
         assert disk.databases["zone-a"].execute(query).fetchall() == before
         [shown] = await zone.hosts()
         assert (shown["machines"], shown["used_memory_mib"]) == (3, 512)
+        assert shown["use"]["waiting"] == [{"vcpus": 1, "memory_mib": 650, "count": 2}]
 
     asyncio.run(main())
 
