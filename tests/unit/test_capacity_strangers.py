@@ -6,7 +6,14 @@ import pytest
 from msgspec.structs import replace
 
 from neargate.capacity.manager import Capacity, open_capacity
-from neargate.model.capacity import HostCapacity, HostFacts, RecordedReservation, TaskOverhead
+from neargate.model.capacity import (
+    HostCapacity,
+    HostFacts,
+    HostUse,
+    RecordedReservation,
+    TaskOverhead,
+    WaitingMachines,
+)
 from neargate.model.knobs import Knobs
 from neargate.model.network import Eni
 from neargate.store.sqlite import MemoryDisk, MemoryStores
@@ -82,7 +89,7 @@ def test_what_passes_of_a_host_is_shown_and_costs_no_write() -> None:
         assert disk.databases["zone-a"].execute(query).fetchall() == before
         [shown] = await zone.hosts()
         assert (shown["machines"], shown["used_memory_mib"]) == (3, 512)
-        assert shown["use"]["waiting"] == [{"vcpus": 1, "memory_mib": 650, "count": 2}]
+        assert list(shown["use"]["waiting"]) == [{"vcpus": 1, "memory_mib": 650, "count": 2}]
 
     asyncio.run(main())
 

@@ -52,7 +52,7 @@ class UseWatch:
             passed_s = now.at - self._since.at
             if passed_s < _WINDOW_S:
                 return
-            used = int((now.cpu_ns - self._since.cpu_ns) * _UNITS / (_NS * passed_s))
+            used = -(-(now.cpu_ns - self._since.cpu_ns) * _UNITS // int(_NS * passed_s))
             self._cpu_units = coarse(used, 1, max(_CPU_STEP_UNITS, self._capacity.cpu_units // _STEPS))
         elif self._since is not None:
             self._cpu_units = 0
