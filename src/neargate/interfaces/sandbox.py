@@ -190,7 +190,7 @@ class Terminal(Protocol):
 class SandboxFacts(Struct, frozen=True, kw_only=True):
     """`kind`: what isolates tasks, as `HostFacts.sandbox`. `overhead`: what a task takes of the host's memory beside
     its size. `machines`: how many run. `guest_image`, `vmm`: as `HostPlatform`. `waiting`: machines of no task, by
-    size.    `starts`: how many machines waited, went on from a saved one, booted, since the engine began."""
+    size. `starts`: how many machines waited, went on from a saved one, booted, since the engine began."""
 
     kind: str = "container"
     overhead: TaskOverhead = TaskOverhead()
