@@ -17,6 +17,7 @@ from neargate.link.messages import Report, decode_to_server, encode
 from neargate.model.launch import TaskReport
 from neargate.model.lifecycle import LastStatus
 from neargate.testing.cell_rig import ZONES, CellRig, host_of, id_of, in_cell, subnet
+from neargate.testing.gateway_rig import LOGGING
 
 ONE_ZONE = {"subnets": (subnet(ZONES[0]),)}
 HOST, OTHER_HOST = host_of(ZONES[0]), host_of(ZONES[1])
@@ -132,6 +133,24 @@ def test_what_no_host_was_told_to_run_runs_nowhere() -> None:
         await rig.stores.cell_store.write([Statement("UPDATE tasks SET ordered = 2", ())])
         assert await rig.judged(HOST, rig.task_report(task, "RUNNING", 1)) is ReportOutcome.REFUSED
         assert counted(rig) == {"unsent": 1}
+
+    in_cell(body)
+
+
+def test_a_task_whose_order_was_not_sent_gives_its_host_nothing_yet() -> None:
+    """One that waits for the room of Spot tasks: the host may know its id, and is not to run it now."""
+
+    async def body(rig: CellRig) -> None:
+        [task] = await rig.run(definition=LOGGING, **ONE_ZONE)
+        known = (HOST, id_of(task))
+
+        async def given() -> list[bool]:
+            asked = (rig.cell.task_identity(*known), rig.cell.log_target(*known, "web"), rig.cell.tags_on_host(*known))
+            return [(await one) is not None for one in asked]
+
+        assert await given() == [True] * 3
+        await rig.stores.cell_store.write([Statement("UPDATE tasks SET ordered = 2", ())])
+        assert await given() == [False] * 3
 
     in_cell(body)
 
