@@ -117,6 +117,12 @@ def test_hosts_without_machines_and_those_that_say_nothing() -> None:
     assert used([host(use=to_builtins(HostUse()))])[-1].split()[-2:] == ["0", "0/0/0"]
 
 
+def test_a_host_that_lies_makes_no_line_without_end() -> None:
+    most = WaitingMachines(vcpus=2**63 - 1, memory_mib=2**63 - 1, count=2**63 - 1)
+    line = used([host(use=to_builtins(HostUse(waiting=(most,) * 64)))])[-1]
+    assert line.split("  ")[-2].endswith(f", {60 * (2**63 - 1)} of other sizes") and len(line) < 500
+
+
 def test_waste_is_what_is_reserved_and_not_used() -> None:
     assert (waste(1, 3), waste(3, 3), waste(5, 3)) == (2, 0, 0)
 

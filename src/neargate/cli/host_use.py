@@ -15,6 +15,7 @@ _COLUMNS = (
     *("MACHINES", "WAITING", "CAME WAITING/SAVED/BOOTED"),
 )
 
+_SIZES_SHOWN = 4
 _WITH_MACHINES = ("microvm", "emulated")
 
 
@@ -51,5 +52,7 @@ def _number(value: float) -> str:
 
 
 def _waiting(sizes: Sequence[Mapping[str, int]]) -> str:
-    """Those of each size: how many, of how many processors, and how much memory."""
-    return ", ".join(f"{one['count']} of {one['vcpus']} vCPU {one['memory_mib']} MiB" for one in sizes) or "0"
+    """Those of each size: how many, of how many processors, and how much memory. A host of ours saves four sizes."""
+    shown = [f"{one['count']} of {one['vcpus']} vCPU {one['memory_mib']} MiB" for one in sizes[:_SIZES_SHOWN]]
+    more = sum(one["count"] for one in sizes[_SIZES_SHOWN:])
+    return ", ".join([*shown, *([f"{more} of other sizes"] if more else [])]) or "0"
