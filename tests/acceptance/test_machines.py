@@ -29,6 +29,7 @@ SERVES = (
 )
 BOOT_S = 100.0  # emulated, beside other tests
 KILLED = "the virtual machine of the task was killed"
+USE = re.compile(r"\S+ +\d+/0/0 +\d+/0/0 +[\d.]+/0/0 +0 +0 +\d+/\d+/\d+")
 
 
 @pytest.fixture(scope="module")
@@ -102,7 +103,8 @@ def test_what_the_operator_is_told(machines: LiveRegion) -> None:
         lines: list[str] = machines.command("hosts").stdout.splitlines()
         return None if "1 machine" in lines[-1] else lines
 
-    _, row, more = wait_for("the host says that the machine before is gone", told)
+    _, row, blank, _, use, more = wait_for("the host says that the machine before is gone", told)
+    assert blank == "" and USE.fullmatch(use), "used, reserved, waste; no machine runs, none waits, how they came"
     below = json.loads((PLACE / "manifest.json").read_text())
     assert "MiB and a part in 40 of its size beside its task" in more
     assert "emulated" in row and f"guest image {below['kernel']}" in row and "VMM " in row

@@ -80,7 +80,7 @@ def both(region: LiveRegion) -> tuple[Account, Account]:
 
 def whose(region: LiveRegion) -> str:
     """The accounts that have tasks on the only host, and its kernel."""
-    [row] = region.command("hosts").stdout.splitlines()[1:]
+    _, row, *_ = region.command("hosts").stdout.splitlines()
     assert row.endswith(f", kernel {os.uname().release}")
     return row.split()[6]
 

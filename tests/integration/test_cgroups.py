@@ -121,7 +121,7 @@ def test_version_2_statistics_are_normalised(tmp_path: Path) -> None:
         web = root / "neargate-abcdef" / "task" / "web"
         web.mkdir(parents=True)
         assert await cgroups.container_stats("task", "web") is None
-        assert await cgroups.used_memory() == 0, "no task was there yet"
+        assert await cgroups.used_memory() == await cgroups.used_cpu_ns() == 0, "no task was there yet"
         for name, text in {
             "memory.current": "5000\n",
             "memory.peak": "9000\n",
@@ -133,7 +133,7 @@ def test_version_2_statistics_are_normalised(tmp_path: Path) -> None:
         }.items():
             (web / name).write_text(text)
             (root / "neargate-abcdef" / name).write_text(text.replace("5000", "7000"))
-        assert await cgroups.used_memory() == 7000, "of all tasks"
+        assert (await cgroups.used_memory(), await cgroups.used_cpu_ns()) == (7000, 10_000), "of all tasks"
         assert await cgroups.container_stats("task", "web") == CgroupStats(
             cpu_total_ns=10_000,
             cpu_user_ns=7_000,

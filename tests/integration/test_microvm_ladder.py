@@ -187,6 +187,8 @@ def test_a_machine_that_waited_is_one_tasks_and_knows_nothing_of_another(pooled:
             await engine.delete_container(config.runtime_id)
             await one_waits(pooled, engine)
         assert engine.starts == {Rung.WARM: 2, Rung.SNAPSHOT: 0, Rung.COLD: 1}
+        said = engine.facts
+        assert said.starts == (2, 0, 1) and [one.count for one in said.waiting] == [1], "what `neargate hosts` shows"
 
     pooled.run(story)
     assert asyncio.run(pooled.monitor_pids()) == {}, "it ended with its agent"

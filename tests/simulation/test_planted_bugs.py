@@ -25,7 +25,7 @@ from neargate.agent.task_context import Secrets
 from neargate.capacity import ledger as ledgers
 from neargate.capacity.ledger import Ledger
 from neargate.capacity.manager import Capacity
-from neargate.clusters import orders, recording, releases
+from neargate.clusters import orders, recording, registrations, releases, reports
 from neargate.clusters.gateway import Gateway
 from neargate.clusters.host_boots import HostBoots
 from neargate.clusters.launching import Launching
@@ -113,6 +113,9 @@ CLOCK_SET_BACK = with_faults(
 )
 COPIES = with_faults(
     SMALL, *(Fault(at=6 + n, kind="second-agent", target=f"host-{n:02d}", duration_s=20) for n in range(12))
+)
+IMPOSTORS = with_faults(
+    SMALL, *(Fault(at=8 + 4 * n, kind="impostor", target=f"host-{n:02d}", duration_s=0.5) for n in range(12))
 )
 FULL_ZONES = with_faults(
     structs.replace(SMALL, hosts=2, cpu_units=1024, calls=120, twice=0.7),
@@ -315,6 +318,22 @@ def newest_agent_believed() -> None:
     Gateway._older = lambda self, connection, host_id: self._connections.get(host_id)  # type: ignore[method-assign]
 
 
+def strangers_let_run() -> None:
+    """Their reports change nothing, but nobody ends what they run."""
+    right = reports._answer_to
+
+    def silent(why: Any, report: Any) -> ReportOutcome:
+        outcome = right(why, report)
+        return ReportOutcome.REFUSED if outcome is ReportOutcome.STRANGER else outcome
+
+    vars(reports)["_answer_to"] = silent
+
+
+def any_host_believed() -> None:
+    right = registrations.refusal
+    vars(reports)["refusal"] = lambda row, host_id, report: right(row, row.host, report)
+
+
 def tokens_side_by_side() -> None:
     Launching.run = Launching._run  # type: ignore[method-assign]
 
@@ -462,6 +481,8 @@ PLANTED = [
     Planted(times_as_told, WRONG_CLOCKS, frozenset({"document"})),
     Planted(future_waited_for, CLOCK_SET_BACK, frozenset({"unrest"})),
     Planted(newest_agent_believed, COPIES, frozenset({"doubled", "unrest", "lifecycle", "address"})),
+    Planted(strangers_let_run, IMPOSTORS, frozenset({"unrest"})),
+    Planted(any_host_believed, IMPOSTORS, frozenset({"unrest", "revived", "lifecycle", "released", "address"})),
     Planted(token_forgotten, STALLS, frozenset({"token", "unrest"})),
     Planted(tokens_side_by_side, FULL_ZONES, frozenset({"token"})),
     Planted(stop_waits_for_a_report, SLOW_LINKS, frozenset({"unrest"})),

@@ -11,6 +11,7 @@ from msgspec.structs import replace
 
 from neargate.testing.sim.batch import forked, in_children
 from neargate.testing.sim.corpus import load
+from neargate.testing.sim.faults import Fault
 from neargate.testing.sim.run import (
     BALANCED,
     NETWORK,
@@ -49,6 +50,16 @@ def test_light_hosts(models: Models) -> None:
     assert not told(results), told(results)
     for what in (*MET, "cut", "freeze", "hostile-frames"):
         assert sum(result.coverage.get(what, 0) for result in results) > 0, f"no seed met {what}"
+
+
+@pytest.mark.timeout(300)
+def test_hosts_that_claim_what_others_run(models: Models) -> None:
+    faults = [Fault(at=8 + 4 * n, kind="impostor", target=f"host-{n:02d}", duration_s=0.5) for n in range(12)]
+    warming = partial(run_seed, "49999", (), setting=replace(SMALL, calls=5), models=models)
+    works = (partial(run_seed, str(50_000 + n), faults, setting=SMALL, models=models) for n in range(5))
+    results = list(in_children(works, warming))
+    assert not told(results), told(results)
+    assert sum(result.coverage.get("impostors", 0) for result in results) > 20
 
 
 @pytest.mark.timeout(600)

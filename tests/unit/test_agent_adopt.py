@@ -6,8 +6,8 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from neargate.agent.adopt import REBOOTED, Observed, adopt
-from neargate.agent.container_config import LABEL_CONTAINER, LABEL_INCARNATION, LABEL_TASK
-from neargate.agent.task_record import ContainerRecord, Phase, TaskRecord
+from neargate.agent.container_config import LABEL_CAPACITY, LABEL_CONTAINER, LABEL_INCARNATION, LABEL_TASK
+from neargate.agent.task_record import ContainerRecord, Phase, TaskRecord, report_of
 from neargate.interfaces.hostnet import TaskNetwork
 from neargate.interfaces.sandbox import ContainerState
 from neargate.testing.agent_host import launch
@@ -21,7 +21,7 @@ def record(task_id: str, phase: Phase) -> TaskRecord:
 
 
 def state(task_id: str, status: str) -> ContainerState:
-    labels = ((LABEL_TASK, task_id), (LABEL_CONTAINER, "web"), (LABEL_INCARNATION, "cell-1"))
+    labels = ((LABEL_TASK, task_id), (LABEL_CONTAINER, "web"), (LABEL_INCARNATION, "cell-1"), (LABEL_CAPACITY, "c-1"))
     return ContainerState(runtime_id=f"{task_id}-1", status=status, labels=labels)
 
 
@@ -72,6 +72,17 @@ def test_nothing_that_runs_is_ended_without_an_order_and_nothing_else_is_left(se
         ({item.runtime_id.partition("-")[0] for item in seen.containers}, tuple(deleted)),
     ):
         assert set(removed) == listed - resumed, "what belongs to nobody goes, all of it"
+
+
+def test_what_runs_without_a_record_still_names_its_claim() -> None:
+    """The cell takes it for the task's only by that, if it had not been told of it before."""
+    seen = replace(FOUND, records=(), containers=(state(TASKS[0], "running"),))
+    [item] = adopt(seen).resume
+    report = report_of(item)
+    assert (report.capacity_id, report.incarnation) == ("c-1", "cell-1")
+    old = replace(seen.containers[0], labels=seen.containers[0].labels[:-1])
+    [unnamed] = adopt(replace(seen, containers=(old,))).resume
+    assert report_of(unnamed).capacity_id == "", "of a release that did not note it"
 
 
 @given(observations)

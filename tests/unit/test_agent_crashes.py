@@ -204,6 +204,7 @@ def test_a_running_task_without_a_record_is_kept_reported_and_stopped_only_by_it
         await host.clock.sleep(60)
         report = host.server.reports[TASK_ID]
         assert report.known_status == "RUNNING" and report.report_seq > before.report_seq
+        assert report.capacity_id == before.capacity_id != "", "the cell may never have heard of it"
         assert host.sandbox.named("web").status == "running"
         host.server.stop(TASK_ID, "another")
         await host.clock.sleep(60)

@@ -31,6 +31,7 @@ def test_a_task_runs_and_stops(tmp_path: Path) -> None:
         assert host.leftovers() == []
         statuses = [report.known_status for report in host.server.history]
         assert statuses[0] == "PROVISIONING" and "PENDING" in statuses and "STOPPING" in statuses
+        assert {report.capacity_id for report in host.server.history} == {launch().capacity_id}, "from the first on"
 
     play(tmp_path, scenario)
 

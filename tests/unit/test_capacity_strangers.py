@@ -8,7 +8,14 @@ import pytest
 from msgspec.structs import replace
 
 from neargate.capacity.manager import Capacity, open_capacity
-from neargate.model.capacity import HostCapacity, HostFacts, RecordedReservation, TaskOverhead
+from neargate.model.capacity import (
+    HostCapacity,
+    HostFacts,
+    HostUse,
+    RecordedReservation,
+    TaskOverhead,
+    WaitingMachines,
+)
 from neargate.model.knobs import Knobs
 from neargate.model.network import Eni
 from neargate.store.sqlite import MemoryDisk, MemoryStores
@@ -78,10 +85,13 @@ def test_what_passes_of_a_host_is_shown_and_costs_no_write() -> None:
         await zone.register_host(HOST)
         query = "SELECT rev FROM hosts"
         before = disk.databases["zone-a"].execute(query).fetchall()
-        await zone.register_host(replace(HOST, machines=3, used_memory_mib=512, refused_plans=1, flow_log_skips=2))
+        use = HostUse(cpu_units=64, waiting=(WaitingMachines(vcpus=1, memory_mib=650, count=2),))
+        passing = replace(HOST, machines=3, used_memory_mib=512, use=use, refused_plans=1, flow_log_skips=2)
+        await zone.register_host(passing)
         assert disk.databases["zone-a"].execute(query).fetchall() == before
         [shown] = await zone.hosts()
         assert (shown["machines"], shown["used_memory_mib"]) == (3, 512)
+        assert list(shown["use"]["waiting"]) == [{"vcpus": 1, "memory_mib": 650, "count": 2}]
 
     asyncio.run(main())
 

@@ -10,6 +10,7 @@ from neargate.agent.simulated import HostMemory, SimulatedHost, SimulatedTimes, 
 from neargate.capacity.manager import CAPACITY_UNAVAILABLE
 from neargate.clusters.channel import ChannelClosed, Outgoing
 from neargate.clusters.gateway import Gateway
+from neargate.clusters.registrations import Refusal
 from neargate.link.messages import (
     PROTOCOL,
     BulkHello,
@@ -488,6 +489,7 @@ def test_a_second_agent_of_a_connected_host_is_refused() -> None:
         assert isinstance(await first.hear(), Welcome)
         second.say(Hello(protocol=PROTOCOL, host=facts_of(ZONES[0]), reports=(), process="two"))
         assert await second.hear() is None
+        assert rig.cell.refusals.counts[Refusal.COPY] == 1
         [task] = await rig.run(**ONE_ZONE)
         assert isinstance(await first.hear(), VpcPush)
         order = await first.hear()

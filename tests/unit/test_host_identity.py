@@ -9,6 +9,7 @@ import pytest
 
 from neargate.agent.host_key import HostKeyBroken, load_or_make
 from neargate.clusters.gateway import Gateway
+from neargate.clusters.registrations import Refusal
 from neargate.link.host_identity import BULK, LINK, HostKey, is_proved
 from neargate.link.messages import (
     PROTOCOL,
@@ -203,6 +204,7 @@ def test_who_names_another_host_without_its_key_is_not_let_in(channel: str) -> N
             assert isinstance(await wire.hear(), Challenge)
             wire.say(Proof(signature=forged))
             assert await wire.hear() is None
+        assert region.rig.cell.refusals.counts[Refusal.KEY] == 4, "an operator is told of each"
 
     play(body)
 

@@ -25,6 +25,7 @@ from neargate.link.messages import (
     Report,
     ReportAck,
     RunOrder,
+    StopOrder,
     TagsAsk,
     ToServer,
     Welcome,
@@ -34,7 +35,7 @@ from neargate.link.messages import (
     messages_to_agent,
     messages_to_server,
 )
-from neargate.model.capacity import HostCapacity, HostFacts, HostPlatform, TaskOverhead
+from neargate.model.capacity import HostCapacity, HostFacts, HostPlatform, HostUse, TaskOverhead, WaitingMachines
 from neargate.model.knobs import Knobs
 from neargate.model.launch import ContainerReport, MemoryAtKill, TaskReport
 from neargate.testing.cell_rig import DEFINITION, ZONES, CellRig, host_of, id_of, in_cell, running, subnet
@@ -89,6 +90,44 @@ def test_a_report_of_another_hosts_task_changes_nothing() -> None:
             mine.say(Report(report=region.rig.task_report(victim, status, 10)))
         await mine.still_open()
         assert await region.status(victim) == "PROVISIONING"
+
+    play(body)
+
+
+def test_who_says_that_it_runs_another_hosts_task_is_told_to_end_it() -> None:
+    async def body(region: Region) -> None:
+        victim = await region.task(THEIRS)
+        right, stranger = await region.agent(THEIRS), await region.agent(MINE)
+        right.say(Report(report=region.rig.task_report(victim, "RUNNING", 1)))
+        assert (await right.hear(ReportAck)).task_id == id_of(victim)
+        stranger.say(Report(report=region.rig.task_report(victim, "RUNNING", 10)))
+        order = await stranger.hear(StopOrder)
+        assert (order.task_id, order.incarnation) == (id_of(victim), region.rig.cell.incarnation)
+        assert order.reason.startswith("The control plane refused this task's registration")
+        stranger.say(Report(report=region.rig.task_report(victim, "STOPPED", 11)))
+        assert (await stranger.hear(ReportAck)).task_id == id_of(victim), "it may forget it"
+        assert await region.status(victim) == "RUNNING"
+        await right.still_open()
+        assert StopOrder not in {type(message) for message in right.unheard()}
+
+    play(body)
+
+
+@pytest.mark.parametrize("capacity_id", ["", "another"])
+def test_a_sandbox_without_its_claim_is_ended_and_its_task_with_it(capacity_id: str) -> None:
+    """The right host, that has the order of another reservation, or has lost it."""
+
+    async def body(region: Region) -> None:
+        task = await region.task(MINE)
+        wire = await region.agent(MINE)
+        assert isinstance(await wire.hear(RunOrder), RunOrder)
+        wire.say(Report(report=region.rig.task_report(task, "PENDING", 1, capacity_id=capacity_id)))
+        assert (await wire.hear(StopOrder)).stop_code == "TaskFailedToStart"
+        assert await region.status(task) == "PROVISIONING"
+        ended = region.rig.task_report(task, "STOPPED", 2, capacity_id=capacity_id)
+        wire.say(Report(report=ended))
+        assert (await wire.hear(ReportAck)).task_id == id_of(task)
+        assert await region.status(task) == "STOPPED"
 
     play(body)
 
@@ -277,6 +316,7 @@ def test_what_cannot_be_read_is_one_error_on_either_side(data: bytes) -> None:
             read(data)
 
 
+SIZE = WaitingMachines(vcpus=1, memory_mib=512, count=1)
 HOSTILE_NEXT: dict[str, ToServer] = {
     "another host's facts": HostUpdate(host=facts_of(THEIRS)),
     "a second hello": Hello(protocol=PROTOCOL, host=facts_of(MINE), reports=()),
@@ -286,6 +326,13 @@ HOSTILE_NEXT: dict[str, ToServer] = {
     "a pool refused with a terminal's command": HostUpdate(host=replace(facts_of(MINE), refused_pools="\x9b2J")),
     "strays without end": HostUpdate(host=replace(facts_of(MINE), strays=2**64 - 1)),
     "refused plans without end": HostUpdate(host=replace(facts_of(MINE), refused_plans=2**64 - 1)),
+    "machines that wait without end": HostUpdate(host=replace(facts_of(MINE), use=HostUse(waiting=(SIZE,) * 65))),
+    "a size that waits below zero": HostUpdate(
+        host=replace(facts_of(MINE), use=HostUse(waiting=(replace(SIZE, count=-1),)))
+    ),
+    "processors in use without end": HostUpdate(host=replace(facts_of(MINE), use=HostUse(cpu_units=2**63))),
+    "a disk in use below zero": HostUpdate(host=replace(facts_of(MINE), use=HostUse(disk_mib=-1))),
+    "starts below zero": HostUpdate(host=replace(facts_of(MINE), use=HostUse(came_warm=-1))),
     "skips below zero": HostUpdate(host=replace(facts_of(MINE), flow_log_skips=-1)),
     "a bulk message": LogOpen(request=1, task_id="t", container="c"),
 }
@@ -402,7 +449,8 @@ def test_one_bulk_connection_remembers_so_many_sources_and_no_more() -> None:
 def test_the_wire_carries_no_types_that_the_checks_do_not_know() -> None:
     """A new field of what an agent says must be looked at here before it is believed."""
     assert set(TaskReport.__struct_fields__) == {
-        *("task_id", "incarnation", "report_seq", "known_status", "eni_attached", "containers", "pull_started_at"),
+        *("task_id", "incarnation", "capacity_id", "report_seq", "known_status", "eni_attached", "containers"),
+        *("pull_started_at",),
         *("pull_stopped_at", "connectivity_at", "started_at", "stopping_at", "execution_stopped_at", "stopped_at"),
         *("stop_code", "stopped_reason", "stages_ms"),
     }
@@ -413,8 +461,12 @@ def test_the_wire_carries_no_types_that_the_checks_do_not_know() -> None:
     assert set(HostFacts.__struct_fields__) == {
         *("host_id", "boot_id", "capacity", "architecture", "software", "sandbox", "zone", "accepts_tasks", "reason"),
         *("strays", "last_stray", "refused_pools", "refused_plans", "flow_log_skips", "platform", "overhead"),
-        *("machines", "used_memory_mib"),
+        *("machines", "used_memory_mib", "use"),
     }
+    assert set(HostUse.__struct_fields__) == {
+        *("cpu_units", "disk_mib", "waiting", "came_warm", "came_saved", "came_cold"),
+    }
+    assert set(WaitingMachines.__struct_fields__) == {"vcpus", "memory_mib", "count"}
     assert set(TaskOverhead.__struct_fields__) == {"memory_mib", "memory_part"}
     assert set(HostPlatform.__struct_fields__) == {"kernel", "guest_image", "vmm"}
     assert msgspec.msgpack.decode(encode(Ping(n=2**64 - 1)), type=ToServer) == Ping(n=2**64 - 1)

@@ -20,6 +20,7 @@ from neargate.cli.paths import RegionPaths
 from neargate.cli.problems import Problem
 from neargate.cli.version import VERSION
 from neargate.clusters import operator_view
+from neargate.clusters.registrations import Refusal
 from neargate.clusters.schema import MIGRATIONS
 from neargate.frontend.asgi import AsgiApp
 from neargate.frontend.balancing.objects import (
@@ -35,7 +36,7 @@ from neargate.frontend.operations.table import OPERATIONS
 from neargate.frontend.record.counts import OTHER, RequestCounts
 from neargate.frontend.regional.shelves import Change
 from neargate.model.balancing import GroupVerdicts, NodeReport, NodeTraffic, TargetVerdict
-from neargate.model.capacity import HostCapacity, HostFacts, SubnetView
+from neargate.model.capacity import HostCapacity, HostFacts, HostUse, SubnetView, WaitingMachines
 from neargate.model.knobs import DEFAULT_KNOBS
 from neargate.model.launch import TaskReport
 from neargate.model.lifecycle import StopCode
@@ -53,6 +54,17 @@ HOST = HostFacts(
     capacity=HostCapacity(cpu_units=2048, memory_mib=1024, disk_gib=100),
     sandbox="simulated",
     zone=ZONE,
+)
+USE = HostUse(
+    cpu_units=512,
+    disk_mib=64,
+    waiting=(
+        WaitingMachines(vcpus=1, memory_mib=650, count=2),
+        WaitingMachines(vcpus=2, memory_mib=2200, count=1),
+    ),
+    came_warm=5,
+    came_saved=2,
+    came_cold=1,
 )
 GROUP = f"arn:aws:elasticloadbalancing:{REGION}:{ACCOUNT}:targetgroup/web/0123456789abcdef"
 STATES = ("healthy", "unhealthy", "initial", "draining", "unused")
@@ -146,9 +158,12 @@ class Watched:
 
     async def report(self, task: dict[str, Any], status: str, seq: int, **changes: Any) -> None:
         outcome: asyncio.Future[object] = asyncio.get_running_loop().create_future()
+        query = "SELECT capacity_id FROM tasks WHERE id = ?"
+        [(capacity_id,)] = await self.region.cell._store.read(query, (id_of(task),))
         report = TaskReport(
             task_id=id_of(task),
             incarnation=self.region.cell.incarnation,
+            capacity_id=capacity_id,
             report_seq=seq,
             known_status=status,
             **changes,
@@ -166,7 +181,7 @@ def story(body: Callable[[Watched], Awaitable[None]]) -> None:
 
 def test_prometheus_reads_each_metric_as_the_table_says() -> None:
     async def body(watched: Watched) -> None:
-        await watched.host()
+        await watched.host(use=USE, machines=3)
         await watched.door.call(ROOT, "ecs", "ListClusters")
         await watched.balancer()
         families = {family.name: family for family in text_string_to_metric_families(await watched.text())}
@@ -289,6 +304,33 @@ def test_a_task_without_an_address_is_counted_where_it_ends() -> None:
             await cell.run_task(run_request(subnets=(tiny,), count=10))
         while not (await watched.read("neargate_task_stops_total"))[(StopCode.TASK_FAILED_TO_START.value,)]:
             await watched.door.world.sleep(0.01)
+
+    story(body)
+
+
+def test_what_hosts_use_and_how_their_machines_came() -> None:
+    async def body(watched: Watched) -> None:
+        names = [f"neargate_host_{name}" for name in ("used_vcpus", "used_memory_bytes", "used_disk_bytes")]
+        names += ["neargate_host_machines", "neargate_host_waiting_machines", "neargate_machine_starts_total"]
+        await watched.host()
+        assert [await watched.read(name) for name in names] == [{}] * 6, "its agent does not say"
+        await watched.host(use=USE, used_memory_mib=640, machines=3)
+        used = [await watched.read(name) for name in names[:5]]
+        assert used == [{("host-a",): value} for value in (0.5, 640 << 20, 64 << 20, 3, 3)]
+        came = {("host-a", "waiting"): 5, ("host-a", "saved"): 2, ("host-a", "booted"): 1}
+        assert await watched.read("neargate_machine_starts_total") == came
+        await watched.region.capacities[ZONE].host_seen("host-a", False)
+        assert [await watched.read(name) for name in names] == [{}] * 6, "nobody knows any more"
+
+    story(body)
+
+
+def test_registrations_that_were_refused_are_counted_by_reason() -> None:
+    async def body(watched: Watched) -> None:
+        name = "neargate_registrations_refused_total"
+        assert await watched.read(name) == {(why.value,): 0 for why in Refusal}
+        watched.region.cell.refusals.note_host("host-x", Refusal.KEY, "known by another key")
+        assert (await watched.read(name))[("host-key",)] == 1
 
     story(body)
 

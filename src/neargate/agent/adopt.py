@@ -16,6 +16,7 @@ from ..model.launch import ContainerLaunch, TaskLaunch
 from ..model.lifecycle import LastStatus, StopCode
 from ..model.network import Eni
 from .container_config import (
+    LABEL_CAPACITY,
     LABEL_CONTAINER,
     LABEL_ESSENTIAL,
     LABEL_INCARNATION,
@@ -159,7 +160,7 @@ def _from_labels(
         task_id=task_id,
         task_arn="",
         incarnation=dict(states[0].labels).get(LABEL_INCARNATION, ""),
-        capacity_id="",
+        capacity_id=dict(states[0].labels).get(LABEL_CAPACITY, ""),
         account="",
         region="",
         zone="",

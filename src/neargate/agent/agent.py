@@ -56,6 +56,7 @@ from .flow_logs.intervals import FlowLogs
 from .flow_logs.sender import FlowSender
 from .flow_logs.spool import FlowSpool
 from .host_tasks import HostTasks
+from .host_use import UseWatch
 from .local_state import Loaded, LocalState
 from .logs.awslogs import AwsLogsDriver
 from .logs.drivers import LogDrivers
@@ -78,7 +79,6 @@ from .vpc_plans import VpcPlans
 
 T = TypeVar("T")
 DEFAULT_API_PORT = 80
-_USED_STEP_MIB, _USED_STEPS = 64, 64
 
 
 class Agent:
@@ -144,6 +144,7 @@ class Agent:
         self._execution = self._execution_work(exchange or EndpointExchange(network, knobs, api_port), registry_domain)
         self._tasks = HostTasks(self._host_parts(reached, f"http://{REGION_ENDPOINT_ADDRESS}:{api_port}"))
         self._disk_watch = self._watch_of_disks()
+        self._use = UseWatch(self._facts.capacity)
         self._flow_sender: FlowSender | None = None
         self._flows = self._flow_logs()
         self._metadata = self._task_metadata(machine or LinuxMachine())
@@ -535,13 +536,15 @@ class Agent:
         reason = await self._until_ready(self._disk_watch.look, "the host's disks")
         strays, engine = self._strays(), self._sandbox.facts
         used = await self._until_ready(self._cgroups.used_memory, "the memory that tasks use")
+        cpu_ns = await self._until_ready(self._cgroups.used_cpu_ns, "the processor time of tasks")
         below = replace(self._facts.platform or HostPlatform(), guest_image=engine.guest_image, vmm=engine.vmm)
         told = replace(
             self._facts,
             sandbox=engine.kind,
             overhead=engine.overhead,
             machines=engine.machines,
-            used_memory_mib=_coarse(used, self._facts.capacity.memory_mib),
+            used_memory_mib=self._use.memory_mib(used),
+            use=self._use.look(self._world.monotonic(), cpu_ns, self._disk_watch.used_bytes, engine),
             platform=below if self._facts.platform else None,
             accepts_tasks=reason is None,
             reason=reason,
@@ -557,9 +560,3 @@ class Agent:
 
     def _note(self, text: str) -> None:
         self._log.info(text)
-
-
-def _coarse(used_bytes: int, capacity_mib: int) -> int:
-    """MiB, rounded up to a step: what is used changes all the time, and each change is a message."""
-    step = max(_USED_STEP_MIB, capacity_mib // _USED_STEPS)
-    return -(-used_bytes // (step << 20)) * step

@@ -25,6 +25,7 @@ MIB = 1024 * 1024
 LABEL_TASK = "neargate.task"
 LABEL_CONTAINER = "neargate.container"
 LABEL_INCARNATION = "neargate.incarnation"
+LABEL_CAPACITY = "neargate.capacity"
 LABEL_ESSENTIAL = "neargate.essential"
 LABEL_STOP_SIGNAL = "neargate.stop-signal"
 LABEL_STOP_TIMEOUT = "neargate.stop-timeout"
@@ -199,11 +200,12 @@ def _mounts_by_target(
 
 
 def engine_labels(task: TaskLaunch, container: ContainerLaunch, image: Image) -> tuple[tuple[str, str], ...]:
-    """The agent's own: enough to stop the container by its cell's order when every other record was lost."""
+    """The agent's own: enough to register and stop the container with its cell when every other record was lost."""
     return (
         (LABEL_TASK, task.task_id),
         (LABEL_CONTAINER, container.name),
         (LABEL_INCARNATION, task.incarnation),
+        (LABEL_CAPACITY, task.capacity_id),
         (LABEL_ESSENTIAL, "1" if container.essential else "0"),
         (LABEL_STOP_SIGNAL, image.stop_signal),
         (LABEL_STOP_TIMEOUT, str(container.stop_timeout_s)),

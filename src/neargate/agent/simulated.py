@@ -269,6 +269,7 @@ class SimulatedHost:
         report = TaskReport(
             task_id=launch.task_id,
             incarnation=launch.incarnation,
+            capacity_id=launch.capacity_id,
             report_seq=0,
             known_status=LastStatus.PROVISIONING,
             containers=tuple(ContainerReport(name=item.name) for item in launch.containers),

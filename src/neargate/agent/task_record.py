@@ -108,6 +108,7 @@ def report_of(record: TaskRecord) -> TaskReport:
     return TaskReport(
         task_id=record.task_id,
         incarnation=record.launch.incarnation,
+        capacity_id=record.launch.capacity_id,
         report_seq=record.report_seq,
         known_status=record.known_status,
         eni_attached=record.eni_attached,

@@ -3,14 +3,14 @@
 from collections.abc import Mapping
 from typing import Any
 
-from msgspec import structs
+from msgspec import structs, to_builtins
 
 from ..model.capacity import HostFacts, HostPlace
 from ..placement.feasible import DRAINING
 from .ledger import Host, Ledger
 from .own_hosts import GIVEN_UP
 
-_PASSING = ("refused_plans", "flow_log_skips", "machines", "used_memory_mib")
+_PASSING = ("refused_plans", "flow_log_skips", "machines", "used_memory_mib", "use")
 
 
 def is_known(before: HostFacts, now: HostFacts) -> bool:
@@ -54,6 +54,7 @@ def _shown(host: Host, nodes: int) -> dict[str, Any]:
         "overhead": structs.asdict(facts.overhead),
         "machines": facts.machines,
         "used_memory_mib": facts.used_memory_mib,
+        "use": None if facts.use is None else to_builtins(facts.use),
         "capacity": structs.asdict(facts.capacity),
         "offered": structs.asdict(host.offered),
         "reserved": structs.asdict(host.reserved),

@@ -4,6 +4,7 @@ from typing import Any
 
 from . import config as configs
 from .admin import ask
+from .host_use import used
 from .inspect import table
 from .paths import RegionPaths
 from .problems import Problem
@@ -36,7 +37,7 @@ def listed(paths: RegionPaths) -> str:
         )
     if len(rows) == 1:
         return "no host has joined this region"
-    return "\n".join([*table(rows), *_machines(hosts), *_strays(hosts), *_refused(hosts)])
+    return "\n".join([*table(rows), *used(hosts), *_machines(hosts), *_strays(hosts), *_refused(hosts)])
 
 
 def _state(host: dict[str, Any]) -> str:

@@ -25,7 +25,7 @@ from ..link.messages import (
     TagsAsk,
 )
 from ..model.balancing import DRAINING, HEALTHY, INITIAL, UNHEALTHY, UNUSED, NodeReport
-from ..model.capacity import HostFacts, HostPlatform
+from ..model.capacity import HostFacts, HostPlatform, HostUse
 from ..model.launch import ContainerReport, MemoryAtKill, TaskReport
 
 INTEGER_MAX = 2**63 - 1  # SQLite's
@@ -37,6 +37,7 @@ NODES_MAX = 1024  # in one message
 _TARGETS_MAX = 50_000
 _STATES = frozenset({INITIAL, HEALTHY, UNHEALTHY, UNUSED, DRAINING})
 _STAGES_MAX = 128
+_WAITING_SIZES_MAX = 64
 _SIZE_MAX = 2**40
 
 
@@ -44,6 +45,8 @@ def report_problem(report: TaskReport) -> str | None:
     """Why this report is not looked at; None when it may be."""
     if _ID.fullmatch(report.task_id) is None:
         return "its task id is none"
+    if report.capacity_id and _ID.fullmatch(report.capacity_id) is None:
+        return "its capacity id is none"
     if not 0 <= report.report_seq <= INTEGER_MAX:
         return "its sequence is out of range"
     if not _are_short(report.incarnation, report.known_status, report.stop_code or ""):
@@ -88,9 +91,18 @@ def facts_problem(facts: HostFacts) -> str | None:
     sizes = (facts.capacity.cpu_units, facts.capacity.memory_mib, facts.capacity.disk_gib)
     overhead = (facts.overhead.memory_mib, facts.overhead.memory_part)
     counts = (facts.strays, facts.refused_plans, facts.flow_log_skips, facts.machines, facts.used_memory_mib)
-    if not all(0 <= count <= INTEGER_MAX for count in counts):
-        return "a host's count of strays, refused plans, skips, machines or MiB is out of range"
+    if not all(0 <= count <= INTEGER_MAX for count in (*counts, *_use_counts(facts.use))):
+        return "a host's count of strays, refused plans, skips, machines, starts or MiB is out of range"
+    if facts.use is not None and len(facts.use.waiting) > _WAITING_SIZES_MAX:
+        return "machines of too many sizes wait on a host"
     return None if all(0 <= size <= _SIZE_MAX for size in (*sizes, *overhead)) else "a host's capacity is out of range"
+
+
+def _use_counts(use: HostUse | None) -> list[int]:
+    if use is None:
+        return []
+    waiting = [count for one in use.waiting[:_WAITING_SIZES_MAX] for count in (one.vcpus, one.memory_mib, one.count)]
+    return [use.cpu_units, use.disk_mib, use.came_warm, use.came_saved, use.came_cold, *waiting]
 
 
 def source_problem(message: LogOpen | LogAppend) -> str | None:

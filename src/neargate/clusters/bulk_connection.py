@@ -42,6 +42,7 @@ from .channel import Channel, ChannelClosed, Outgoing, new_nonce
 from .flow_arrivals import names_problem
 from .flow_logs import NOT_HERE, FlowLogWriter
 from .log_rights import CREATE_GROUP, CREATE_STREAM, PUT_EVENTS, denial
+from .registrations import Refusal
 
 _log = get_logger(__name__)
 Source = tuple[str, str]  # task id, container name; flow log, interface
@@ -143,7 +144,9 @@ class BulkConnection:
         proof = _decode(await self._channel.receive())
         signature = proof.signature if isinstance(proof, Proof) else b""
         if not is_proved(key, signature, channel=BULK, nonce=nonce, host_id=hello.host_id):
-            raise ChannelClosed("the host's key was not proved")
+            reason = "the host's key was not proved"
+            self._cell.refusals.note_host(hello.host_id, Refusal.KEY, reason)
+            raise ChannelClosed(reason)
         return hello.host_id
 
     async def _serve_all(self, loops: asyncio.TaskGroup) -> None:

@@ -34,6 +34,7 @@ from .operator_view import OperatorView
 from .orders import Orders
 from .reading import Reading
 from .recording import Recorded
+from .registrations import Refusals
 from .releases import Releases
 from .reports import ReportOutcome, Reports
 from .restoring import Restoring
@@ -239,6 +240,11 @@ class Cell:
     @property
     def reports_waiting(self) -> int:
         return self._reports.waiting
+
+    @property
+    def refusals(self) -> Refusals:
+        """Of sandboxes and hosts that came to register."""
+        return self._reports.refusals
 
     def _served(self, tasks: Sequence[TaskRow]) -> None:
         self.services.tasks_changed(tasks)

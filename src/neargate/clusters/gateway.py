@@ -33,6 +33,7 @@ from .credentials import HostCredentials
 from .flow_logs import FlowLogWriter
 from .host_connection import HostConnection
 from .protecting import HostProtection
+from .registrations import Refusal
 from .terminals import Terminals
 
 _log = get_logger(__name__)
@@ -194,8 +195,9 @@ class Gateway:
         older = self._connections.get(host_id)
         if older is not None and older.process != connection.process:
             # A copied data directory. An agent that was killed has lost its connection, or is silent before long.
-            _log.warning("a second agent of a connected host was refused", host=host_id)
-            raise InvalidParameter(f"Another agent speaks for host {host_id}; two cannot share its data.")
+            reason = f"Another agent speaks for host {host_id}; two cannot share its data."
+            self._cell.refusals.note_host(host_id, Refusal.COPY, reason)
+            raise InvalidParameter(reason)
         return older
 
     def _zones_of(self, facts: HostFacts) -> list[CapacityManager]:

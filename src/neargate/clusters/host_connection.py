@@ -18,6 +18,7 @@ from ..link.messages import (
     CredentialsAsk,
     CredentialsRefused,
     ExecOrder,
+    Proof,
     ProtectionAsk,
     Report,
     StopOrder,
@@ -54,11 +55,16 @@ from .credentials import HostCredentials
 from .orders import RunTaskOrder
 from .peer_plans import is_served_to, served_peers
 from .protecting import HostProtection
+from .registrations import Refusal
 from .reports import ReportOutcome
 
 _log = get_logger(__name__)
 _BATCH_MAX = 64
-_VOIDED = "The control plane gave this task up."
+_ENDED_FOR = {
+    ReportOutcome.VOID: "The control plane gave this task up.",
+    ReportOutcome.STRANGER: "The control plane refused this task's registration: it is not this host's, or its agent "
+    "did not name the capacity that was reserved for it.",
+}
 
 Register = Callable[["HostConnection", HostFacts], Awaitable[None]]
 
@@ -227,6 +233,8 @@ class HostConnection:
             _log.warning("report refused", host=self.host_id, why=wrong)
             return
         for action in self._session.received(message):
+            if isinstance(message, Proof) and isinstance(action, Disconnect):
+                self._cell.refusals.note_host(None, Refusal.KEY, action.reason)
             await self._act(action)
 
     async def _act(self, action: ServerAction) -> None:
@@ -289,8 +297,9 @@ class HostConnection:
     async def _take_in(self, host: HostFacts, public_key: bytes) -> None:
         try:
             if not await self._cell.host_keys.admit(host.host_id, public_key):
-                _log.warning("a host came with another key than its own and was refused", host=host.host_id)
-                raise ChannelClosed(f"host {host.host_id} is known by another key")
+                reason = f"host {host.host_id} is known by another key"
+                self._cell.refusals.note_host(host.host_id, Refusal.KEY, reason)
+                raise ChannelClosed(reason)
             await self._call_register(host)
             await self._cell.boots.meet(host.host_id, host.boot_id)
         except Overloaded as busy:
@@ -322,12 +331,12 @@ class HostConnection:
     def _answer(self, report: TaskReport, outcome: ReportOutcome) -> None:
         if outcome is ReportOutcome.DURABLE:
             self._send([self._session.acknowledgement(report.task_id, report.report_seq)])
-        elif outcome is ReportOutcome.VOID:
+        elif outcome in _ENDED_FOR:
             order = StopOrder(
                 task_id=report.task_id,
                 incarnation=self._cell.incarnation,
                 stop_code=StopCode.TASK_FAILED_TO_START,
-                reason=_VOIDED,
+                reason=_ENDED_FOR[outcome],
             )
             self._send(self._session.stop(order, self._world.monotonic()))
 

@@ -81,7 +81,7 @@ class Reading:
         """None unless that task is placed on that host and the container writes to awslogs."""
         rows = await self._store.read(
             "SELECT l.message, t.last_status FROM tasks t JOIN launches l ON l.task = t.n "
-            "WHERE t.id = ? AND t.host = ?",
+            "WHERE t.id = ? AND t.host = ? AND t.ordered = 1",
             (task_id, host_id),
         )
         if not rows:
@@ -103,10 +103,10 @@ class Reading:
         )
 
     async def task_identity(self, host_id: str, task_id: str) -> TaskIdentity | None:
-        """None unless that task is placed on that host and has not stopped."""
+        """None unless that host was told to run that task, and it has not stopped."""
         rows = await self._store.read(
             "SELECT l.message FROM tasks t JOIN launches l ON l.task = t.n "
-            "WHERE t.id = ? AND t.host = ? AND t.last_status <> 'STOPPED'",
+            "WHERE t.id = ? AND t.host = ? AND t.ordered = 1 AND t.last_status <> 'STOPPED'",
             (task_id, host_id),
         )
         if not rows:

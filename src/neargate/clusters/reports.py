@@ -1,8 +1,8 @@
 """Applies what agents report: one loop, in batches, guarded by each task's `rev`.
 
-Owns the decision whose report counts (the host the task is placed on, the same incarnation, a higher sequence). Must
-not know sockets. Invariant: an outcome that lets the agent forget is given only after the change is durable; an agent
-can change nothing but the tasks of its own host; a task that the cell does not know is kept, never ordered to stop.
+Owns what follows from a report: whose counts, says registrations.py. Must not know sockets. Invariant: an outcome that
+lets the agent forget is given only after the change is durable; an agent can change nothing but the tasks of its own
+host; a task that the cell does not know is kept, never ordered to stop.
 """
 
 import asyncio
@@ -21,6 +21,7 @@ from ..scheduling.task_document import BadReport, apply_report
 from ..world import World
 from .calls_first import CallsFirst
 from .image_pins import ImagePins
+from .registrations import Refusal, Refusals, claims, refusal
 from .task_table import TaskRow, TaskUpdate, changed_task, rows_by_id, write_updates
 from .told import told
 
@@ -35,6 +36,7 @@ class ReportOutcome(Enum):
     DURABLE = "durable"  # acknowledge: this state or a later one is stored
     UNKNOWN = "unknown"  # no such task: the agent keeps it and goes on reporting
     VOID = "void"  # the cell gave this task up (tombstone, stopped): the agent must stop it
+    STRANGER = "stranger"  # a sandbox that this host may not have: nothing was changed, the agent must end it
     REFUSED = "refused"  # not this agent's task, or nonsense: nothing was changed, nothing is said
     LATER = "later"  # not decided (overload, too many conflicts): the agent repeats by itself
 
@@ -53,6 +55,7 @@ class _Decided(Struct, frozen=True):
     update: TaskUpdate | None = None
     stopped: bool = False
     serves: bool = False  # what its service's scheduler decides on has changed
+    refusal: Refusal | None = None
 
 
 class Reports:
@@ -76,6 +79,7 @@ class Reports:
         self._stopped = stopped
         self._served = served
         self._pins = pins
+        self.refusals = Refusals()
         self._queue: asyncio.Queue[_Waiting] = asyncio.Queue(knobs.reports_queue_max)
 
     def submit(self, host_id: str, report: TaskReport, answer: Answer) -> None:
@@ -144,6 +148,9 @@ class Reports:
             row = rows.get(task_id)
             decided = _unknown(waiting.report, task_id in voided) if row is None else _decide(row, waiting, now)
             decisions[waiting.host_id, task_id] = decided
+            if decided.refusal is not None:
+                placed = "" if row is None else row.host
+                self.refusals.note(waiting.host_id, waiting.report, decided.refusal, placed)
         updates = [decided.update for decided in decisions.values() if decided.update is not None]
         if updates:
             lessons = self._lessons(group, rows, decisions) if self._pins.is_waiting else []
@@ -198,18 +205,20 @@ def _rank(report: TaskReport) -> tuple[bool, int]:
 def _unknown(report: TaskReport, voided: bool) -> _Decided:
     if report.known_status == LastStatus.STOPPED:
         return _Decided(ReportOutcome.DURABLE)  # nothing runs and nothing is known: the agent may forget it
-    _log.warning("a host runs a task that this cell does not know", task=report.task_id[:64], voided=voided)
-    return _Decided(ReportOutcome.VOID if voided else ReportOutcome.UNKNOWN)
+    if voided:
+        return _Decided(ReportOutcome.VOID, refusal=Refusal.LATE)
+    _log.warning("a host runs a task that this cell does not know", task=report.task_id[:64])
+    return _Decided(ReportOutcome.UNKNOWN)
 
 
 def _decide(row: TaskRow, waiting: _Waiting, now: float) -> _Decided:
     report = waiting.report
-    if row.host != waiting.host_id or row.incarnation != report.incarnation or row.ordered != 1:
-        _log.warning("report refused: not this host's task", task=row.id, host=waiting.host_id, placed=row.host)
-        return _Decided(ReportOutcome.REFUSED)
+    why = refusal(row, waiting.host_id, report)
+    if why is not None:
+        return _Decided(_answer_to(why, report), refusal=why)
     ends = report.known_status == LastStatus.STOPPED
     if row.is_stopped:
-        return _Decided(ReportOutcome.DURABLE if ends else ReportOutcome.VOID)
+        return _Decided(ReportOutcome.DURABLE)
     # STOPPED is the last word whatever its number: an agent that lost its memory begins to count again.
     if report.report_seq <= row.report_seq and not ends:
         return _Decided(ReportOutcome.DURABLE)
@@ -226,6 +235,17 @@ def _decide(row: TaskRow, waiting: _Waiting, now: float) -> _Decided:
         now=now,
     )
     return _Decided(ReportOutcome.DURABLE, update, stopped=ends, serves=_serves(row, change.document))
+
+
+def _answer_to(why: Refusal, report: TaskReport) -> ReportOutcome:
+    """A stop is said only for what this cell's own database ordered, or orders from it would end what others run."""
+    if why is Refusal.LATE:
+        return ReportOutcome.VOID
+    if why is Refusal.HOST and report.known_status == LastStatus.STOPPED:
+        return ReportOutcome.DURABLE  # nothing runs there, and nothing is changed here: the agent may forget it
+    if why in (Refusal.HOST, Refusal.CAPACITY) and claims(report):
+        return ReportOutcome.STRANGER
+    return ReportOutcome.REFUSED
 
 
 def _serves(row: TaskRow, document: Mapping[str, Any]) -> bool:

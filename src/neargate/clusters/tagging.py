@@ -55,7 +55,9 @@ class Tagging:
 
     async def on_host(self, host_id: str, task_id: str) -> Tags | None:
         """None unless that task is placed on that host, so that an agent learns nothing of others."""
-        rows = await self._store.read("SELECT tags FROM tasks WHERE id = ? AND host = ?", (task_id, host_id))
+        rows = await self._store.read(
+            "SELECT tags FROM tasks WHERE id = ? AND host = ? AND ordered = 1", (task_id, host_id)
+        )
         return decoded(rows[0][0]) if rows else None
 
     def _active(self, account: str, name: str) -> Cluster:

@@ -18,7 +18,7 @@ from .task_events import task_events
 
 _COLUMNS = (
     "n, id, account, cluster, family, last_status, desired_status, host, zone, incarnation, rev, report_seq, "
-    "ordered, stop_code, facts, doc, tags, stages, service, health"
+    "ordered, stop_code, facts, doc, tags, stages, service, health, capacity_id"
 )
 _UPDATE = (
     "UPDATE tasks SET last_status = new.last_status, desired_status = new.desired_status, rev = tasks.rev + 1, "
@@ -61,6 +61,7 @@ class TaskRow(NamedTuple):
     stages: bytes | None
     service: str | None  # its name
     health: str | None  # None: as it was recorded
+    capacity_id: str
 
     @property
     def is_stopped(self) -> bool:

@@ -78,6 +78,10 @@ class LinuxCgroups:
         stats = await self._world.offload(_LANE, self._hierarchies.stats, self._parent)
         return 0 if stats is None else stats.memory_usage
 
+    async def used_cpu_ns(self) -> int:
+        stats = await self._world.offload(_LANE, self._hierarchies.stats, self._parent)
+        return 0 if stats is None else stats.cpu_total_ns
+
     async def task_stats(self, task_id: str) -> CgroupStats | None:
         return await self._world.offload(_LANE, self._hierarchies.stats, self._relative(task_id))
 

@@ -295,6 +295,9 @@ class HostCgroups(Protocol):
     async def used_memory(self) -> int:
         """Bytes, of all tasks together, with what runs them inside their cgroups."""
 
+    async def used_cpu_ns(self) -> int:
+        """Of all tasks together, growing; it begins anew, or at 0, after the last of them has gone."""
+
     async def task_stats(self, task_id: str) -> CgroupStats | None: ...
 
     async def container_stats(self, task_id: str, container: str) -> CgroupStats | None: ...

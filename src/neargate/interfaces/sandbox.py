@@ -9,7 +9,7 @@ from typing import Protocol
 
 from msgspec import Struct
 
-from ..model.capacity import TaskOverhead
+from ..model.capacity import TaskOverhead, WaitingMachines
 from ..model.concealed import Concealed
 from ..model.host_ids import UserNamespace
 from ..model.launch import KernelRights, Tmpfs, Ulimit
@@ -192,13 +192,16 @@ class Terminal(Protocol):
 
 class SandboxFacts(Struct, frozen=True, kw_only=True):
     """`kind`: what isolates tasks, as `HostFacts.sandbox`. `overhead`: what a task takes of the host's memory beside
-    its size. `machines`: how many run. `guest_image`, `vmm`: as `HostPlatform`."""
+    its size. `machines`: how many run. `guest_image`, `vmm`: as `HostPlatform`. `waiting`: machines of no task, by
+    size. `starts`: how many machines waited, went on from a saved one, booted, since the engine began."""
 
     kind: str = "container"
     overhead: TaskOverhead = TaskOverhead()
     machines: int = 0
     guest_image: str = ""
     vmm: str = ""
+    waiting: tuple[WaitingMachines, ...] = ()
+    starts: tuple[int, int, int] = (0, 0, 0)
 
 
 class Sandbox(Protocol):

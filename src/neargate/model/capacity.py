@@ -44,6 +44,29 @@ class HostPlatform(Struct, frozen=True, kw_only=True):
     vmm: str = ""
 
 
+class WaitingMachines(Struct, frozen=True, kw_only=True):
+    """Machines of one size that wait for a task. `memory_mib`: the machine's, which is a task's and its guest's."""
+
+    vcpus: int
+    memory_mib: int
+    count: int
+
+
+class HostUse(Struct, frozen=True, kw_only=True):
+    """What all tasks of a host use now, rounded up to steps, and by which rung of the ladder their machines came.
+
+    `cpu_units`: over the last half minute. `disk_mib`: that their disks take of the host. `came_...`: since its agent
+    began.
+    """
+
+    cpu_units: int = 0
+    disk_mib: int = 0
+    waiting: tuple[WaitingMachines, ...] = ()
+    came_warm: int = 0
+    came_saved: int = 0
+    came_cold: int = 0
+
+
 class HostFacts(Struct, frozen=True, kw_only=True):
     """What an agent says of its machine when it registers."""
 
@@ -64,6 +87,7 @@ class HostFacts(Struct, frozen=True, kw_only=True):
     flow_log_skips: int = 0  # SKIPDATA records that it wrote, since the agent began
     machines: int = 0  # that run on it now, of tasks
     used_memory_mib: int = 0  # by all its tasks together, rounded up to a step; `overhead` is in it
+    use: HostUse | None = None  # None: an agent of a release that does not say
     refused_pools: str = ""  # which pools of public addresses it does not let the region have, and why
 
 

@@ -236,10 +236,15 @@ class ContainerReport(Struct, frozen=True, kw_only=True):
 
 
 class TaskReport(Struct, frozen=True, kw_only=True):
-    """The full known state of a task on a host. `report_seq` only grows, also over agent restarts."""
+    """The full known state of a task on a host. `report_seq` only grows, also over agent restarts.
+
+    The first one registers the task's sandbox: it names the order's `capacity_id`, which is empty where it is not known
+    any more.
+    """
 
     task_id: str
     incarnation: str
+    capacity_id: str = ""
     report_seq: int
     known_status: str  # a LastStatus
     eni_attached: bool = False

@@ -60,10 +60,15 @@ class MovedWorld(OsWorld):
 
 
 class FaultyStore:
-    """A store whose writes can be told to die before or after they take effect."""
+    """A store whose writes can be told to die before or after they take effect.
+
+    `claims`: of the tasks that were recorded, id -> capacity id, as their hosts know it from their orders.
+    """
 
     def __init__(self, store: Store) -> None:
         self._store = store
+        self.claims: dict[str, str] = {}
+        self._claims_read = 0
         self.kill_before: Callable[[Sequence[Statement]], bool] = lambda _: False
         self.kill_after: Callable[[Sequence[Statement]], bool] = lambda _: False
         self.dead: asyncio.Event | None = None
@@ -74,7 +79,14 @@ class FaultyStore:
         rows = await self._store.write(statements)
         if self.kill_after(statements):
             await self._die()
+        if any("INSERT INTO tasks" in statement.sql for statement in statements):
+            await self.read_claims()
         return rows
+
+    async def read_claims(self) -> None:
+        query = "SELECT n, id, capacity_id FROM tasks WHERE n > ? ORDER BY n"
+        for n, task_id, capacity_id in await self._store.read(query, (self._claims_read,)):
+            self.claims[task_id], self._claims_read = capacity_id, n
 
     async def _die(self) -> None:
         if self.dead is None:
@@ -224,6 +236,7 @@ class CellRig:
                 rate=self.launch_rate,
             ),
         )
+        await self.stores.cell_store.read_claims()
         self.cell.start_services()
         for zone in ZONES:
             await self.cell.host_keys.admit(host_of(zone), key_of(host_of(zone)).public)
@@ -287,10 +300,15 @@ class CellRig:
         values: dict[str, Any] = {
             "task_id": id_of(document),
             "incarnation": self.cell.incarnation,
+            "capacity_id": self.capacity_id(id_of(document)),
             "report_seq": seq,
             "known_status": status,
         }
         return TaskReport(**(values | changes))
+
+    def capacity_id(self, task_id: str) -> str:
+        """As it was recorded with the task; empty when no such task was."""
+        return self.stores.cell_store.claims.get(task_id, "")
 
     async def reserved_tasks(self) -> int:
         """How many claims all zones hold."""

@@ -349,6 +349,7 @@ class FakeHostCgroups:
         self.tasks: dict[str, TaskLimits] = {}
         self.cpu_limited: set[str] = set()
         self.used_mib = 0
+        self.used_ns = 0
         self._cpu_ns = 0
 
     def task_path(self, task_id: str) -> str:
@@ -369,6 +370,9 @@ class FakeHostCgroups:
 
     async def used_memory(self) -> int:
         return self.used_mib << 20
+
+    async def used_cpu_ns(self) -> int:
+        return self.used_ns
 
     async def task_stats(self, task_id: str) -> CgroupStats | None:
         await self.faults.before("task_stats")

@@ -90,6 +90,11 @@ class AgentEnd:
             if message is None or kind is None or isinstance(message, kind):
                 return message
 
+    def unheard(self) -> list[Any]:
+        """What came and was not asked for yet."""
+        waiting = [self.to_agent.get_nowait() for _ in range(self.to_agent.qsize())]
+        return [decode_to_agent(data) for data in waiting if data is not None]
+
     async def still_open(self) -> None:
         """The server answers, and has taken everything that was said before."""
         self.say(Ping(n=77))

@@ -32,10 +32,12 @@ class DiskWatch:
         self._note = note
         self._watch = Watch()
         self.next_look_s = knobs.host_check_period_s
+        self.used_bytes = 0  # at the last look, by all tasks
 
     async def look(self) -> str | None:
         """Why this host takes no tasks; None when it does. Raises HostError, OSError: nothing was decided."""
         allocated = {task_id: await self._disks.allocated(task_id) for task_id in list(self._task_ids())}
+        self.used_bytes = sum(allocated.values())
         free = await self._disks.free_fraction()
         look = Look(at=self._world.monotonic(), free_fraction=free, allocated=allocated)
         plan = decide(self._watch, look, self._knobs)

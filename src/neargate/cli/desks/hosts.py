@@ -15,6 +15,7 @@ Answer = dict[str, Any]
 _SHOWN = (
     *("host_id", "zone", "connected", "tasks", "nodes", "pool", "strays", "last_stray", "refused_pools"),
     *("accounts", "software", "platform", "sandbox", "overhead", "machines", "used_memory_mib", "reserved", "offered"),
+    "use",
 )
 
 

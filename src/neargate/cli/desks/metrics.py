@@ -67,6 +67,8 @@ class MetricsDesk:
         for host in hosts[: self._hosts_max]:
             for name, value in _of_host(host):
                 found.setdefault(name, []).append(([host["host_id"]], value))
+            for came, value in _machine_starts(host):
+                found.setdefault("neargate_machine_starts_total", []).append(([host["host_id"], came], value))
         return found
 
     def _tasks(self, counted: Iterable[tuple[str, str, int]]) -> list[tuple[list[str], float]]:
@@ -87,6 +89,9 @@ class MetricsDesk:
         return {
             "neargate_task_launches_total": [([], tasks.launched)],
             "neargate_task_launches_refused_total": [([], tasks.refused)],
+            "neargate_registrations_refused_total": [
+                ([why.value], count) for why, count in self._region.cell.refusals.counts.items()
+            ],
             "neargate_task_stops_total": [([code], count) for code, count in tasks.stopped.items()],
             "neargate_api_requests_total": [
                 ([service, operation, f"{status}xx"], count) for (service, operation, status), count in requests
@@ -108,3 +113,17 @@ def _of_host(host: Answer) -> Iterable[tuple[str, float]]:
     for name, member, is_kept in _COUNTED:
         if is_kept or host["connected"]:
             yield name, host[member]
+    use = host["use"]
+    if use is not None and host["connected"]:
+        yield "neargate_host_used_vcpus", use["cpu_units"] / CPU_UNITS_PER_VCPU
+        yield "neargate_host_used_memory_bytes", host["used_memory_mib"] * MIB
+        yield "neargate_host_used_disk_bytes", use["disk_mib"] * MIB
+        yield "neargate_host_machines", host["machines"]
+        yield "neargate_host_waiting_machines", sum(one["count"] for one in use["waiting"])
+
+
+def _machine_starts(host: Answer) -> Iterable[tuple[str, float]]:
+    use = host["use"]
+    if use is None or not host["connected"]:
+        return []
+    return [("waiting", use["came_warm"]), ("saved", use["came_saved"]), ("booted", use["came_cold"])]

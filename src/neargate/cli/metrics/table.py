@@ -37,6 +37,12 @@ METRICS = (
     _gauge("host_reserved_memory_bytes", "Memory that tasks hold of it.", "host"),
     _gauge("host_offered_disk_bytes", "Disk that a host offers to tasks, overcommit included.", "host"),
     _gauge("host_reserved_disk_bytes", "Disk that tasks hold of it.", "host"),
+    _gauge("host_used_vcpus", "vCPUs that its tasks use, over half a minute, rounded up.", "host"),
+    _gauge("host_used_memory_bytes", "Memory that its tasks use, rounded up.", "host"),
+    _gauge("host_used_disk_bytes", "Disk that its tasks' disks take of it, rounded up.", "host"),
+    _gauge("host_machines", "microVMs of tasks that run on a host.", "host"),
+    _gauge("host_waiting_machines", "microVMs that wait for a task on a host.", "host"),
+    _counter("machine_starts", "microVMs of tasks by how they came: waiting, saved, booted.", "host", "came"),
     _gauge("hosts_not_shown", "Hosts that have no metrics of their own here, because there are too many."),
     _counter(
         "underlay_stray_packets",
@@ -48,6 +54,7 @@ METRICS = (
     _gauge("tasks", "Tasks that have not stopped.", "zone", "status"),
     _counter("task_launches", "Tasks that RunTask and services launched."),
     _counter("task_launches_refused", "Tasks that RunTask answered with a failure: no room, or above a limit."),
+    _counter("registrations_refused", "Sandboxes, and hosts, that the cell did not take for what they said.", "reason"),
     _counter("task_stops", "Tasks that have stopped, by AWS's stop code.", "stop_code"),
     _counter(
         "api_requests",

@@ -41,6 +41,9 @@ class MachineCgroups:
     async def used_memory(self) -> int:
         return await self._cgroups.used_memory()
 
+    async def used_cpu_ns(self) -> int:
+        return await self._cgroups.used_cpu_ns()
+
     async def task_stats(self, task_id: str) -> CgroupStats | None:
         return await self._read(task_id, places.TASK_CGROUP)
 

@@ -8,6 +8,7 @@ that does not answer raises EngineUnavailable and changes nothing that a repeat 
 
 import asyncio
 import signal as signals
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar
@@ -27,6 +28,7 @@ from ...interfaces.sandbox import (
     SandboxFacts,
     Terminal,
 )
+from ...model.capacity import WaitingMachines
 from ...model.lifecycle import REASON_MAX_CHARS
 from ..containerd_client import EngineError
 from ..sentences import cannot_start
@@ -75,6 +77,17 @@ class MicroVmSandbox:
             machines=sum(machine.record.phase is Phase.READY for machine in self._machines.values()),
             guest_image=self._parts.files.release,
             vmm=self._vmm.version if self._vmm else "",
+            waiting=self._waiting_by_size(),
+            starts=(self.starts[Rung.WARM], self.starts[Rung.SNAPSHOT], self.starts[Rung.COLD]),
+        )
+
+    def _waiting_by_size(self) -> tuple[WaitingMachines, ...]:
+        sizes = Counter[tuple[int, int]]()
+        for shape, count in self._starts.waiting.items():
+            sizes[shape.vcpus, shape.memory_mib] += count
+        return tuple(
+            WaitingMachines(vcpus=vcpus, memory_mib=memory_mib, count=count)
+            for (vcpus, memory_mib), count in sorted(sizes.items())
         )
 
     @property

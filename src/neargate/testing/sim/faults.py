@@ -126,6 +126,7 @@ class Injector:
             "engine": self._restart_engine,
             "reboot": self._reboot,
             "second-agent": self._second_agent,
+            "impostor": self._impostor,
             "death": self._death,
         }
 
@@ -202,6 +203,16 @@ class Injector:
             self._sim.release(program.name)
             self._sim.add(program)
             self._sim.at(fault.duration_s, lambda: self._taken_away(program.name))
+
+    def _impostor(self, fault: Fault) -> None:
+        """Not among those drawn: the host's next agent says that it runs what another host runs."""
+        impostor = self._machines[fault.target]
+        lights = (one for one in self._machines.values() if isinstance(one, LightMachine) and one is not impostor)
+        running = [task for one in lights for task in one.memory.tasks.values() if task.status == "RUNNING"]
+        if isinstance(impostor, LightMachine) and running:
+            impostor.claims(running[0])
+            self._sim.count("impostors")
+            self._sim.kill(fault.target, fault.duration_s, "begins again as another one")
 
     def _taken_away(self, name: str) -> None:
         self._sim.hold(name)

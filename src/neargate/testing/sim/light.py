@@ -11,7 +11,7 @@ from functools import partial
 from msgspec.structs import replace
 
 from ...agent.adopt import REBOOTED
-from ...agent.simulated import HostMemory, SimulatedHost, SimulatedTimes, Timers
+from ...agent.simulated import HostMemory, SimulatedHost, SimulatedTask, SimulatedTimes, Timers
 from ...model.capacity import HostFacts
 from ...model.knobs import Knobs
 from ...model.launch import TaskLaunch
@@ -86,6 +86,14 @@ class LightMachine:
                 stopping_at=told.stopping_at or now,
                 stopped_at=now,
             )
+
+    def claims(self, task: SimulatedTask) -> None:
+        """From its next agent on it says that this task of another machine is its own, and newer there."""
+        copy = deepcopy(task)
+        copy.report = replace(copy.report, report_seq=copy.report.report_seq + 1000)
+        copy.acknowledged = False
+        self.memory.tasks[copy.report.task_id] = copy
+        self._began_at[copy.report.task_id] = self._sim.now
 
     def vpcs(self) -> frozenset[str]:
         """Those of its tasks that are not over."""

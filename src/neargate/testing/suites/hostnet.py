@@ -463,7 +463,7 @@ class CgroupsSuite(ABC):
             assert await cgroups.list_tasks() == [TASK]
             stats = await cgroups.task_stats(TASK)
             assert stats is not None and stats.memory_limit == 512 * MIB and stats.oom_kills == 0
-            assert await cgroups.used_memory() >= 0
+            assert await cgroups.used_memory() >= 0 and await cgroups.used_cpu_ns() >= 0
             await cgroups.delete_task(TASK)
             await cgroups.delete_task(TASK)
             assert await cgroups.used_memory() == 0, "of no task at all"
