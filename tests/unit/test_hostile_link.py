@@ -413,7 +413,7 @@ def test_the_wire_carries_no_types_that_the_checks_do_not_know() -> None:
     assert set(HostFacts.__struct_fields__) == {
         *("host_id", "boot_id", "capacity", "architecture", "software", "sandbox", "zone", "accepts_tasks", "reason"),
         *("strays", "last_stray", "refused_pools", "refused_plans", "flow_log_skips", "platform", "overhead"),
-        *("machines", "used_memory_mib"),
+        *("machines", "used_memory_mib", "old_machines"),
     }
     assert set(TaskOverhead.__struct_fields__) == {"memory_mib", "memory_part"}
     assert set(HostPlatform.__struct_fields__) == {"kernel", "guest_image", "vmm"}

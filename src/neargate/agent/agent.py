@@ -33,7 +33,7 @@ from ..link.session import (
     WithdrawVpc,
 )
 from ..log import get_logger
-from ..model.capacity import HostFacts, HostPlatform
+from ..model.capacity import OLD_MACHINES_MAX, HostFacts, HostPlatform
 from ..model.flow_logs import FlowLogBatch
 from ..model.knobs import Knobs
 from ..model.lifecycle import StopCode
@@ -536,6 +536,7 @@ class Agent:
             overhead=engine.overhead,
             machines=engine.machines,
             used_memory_mib=_coarse(used, self._facts.capacity.memory_mib),
+            old_machines=engine.old_machines[:OLD_MACHINES_MAX],
             platform=below if self._facts.platform else None,
             accepts_tasks=reason is None,
             reason=reason,

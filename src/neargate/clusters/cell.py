@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from ..definitions.tags import Tags
+from ..interfaces.retiring import RetirementRules
 from ..interfaces.roles import (
     CapacityManager,
     Documents,
@@ -37,6 +38,7 @@ from .recording import Recorded
 from .releases import Releases
 from .reports import ReportOutcome, Reports
 from .restoring import Restoring
+from .retiring import NoRules, Retiring
 from .schema import MIGRATIONS
 from .services.manager import CellServices, NoNetworks, ServicesWay
 from .spot import Spot
@@ -63,6 +65,7 @@ class Cell:
         quotas: QuotaValues,
         kernels: KernelGrants,
         services_way: ServicesWay,
+        retirement: RetirementRules,
     ) -> None:
         self.name = name
         self.incarnation = incarnation
@@ -117,6 +120,9 @@ class Cell:
             ring=self.orders.ring_stop,
             freed=self._releases.wake,
         )
+        self.retiring = Retiring(
+            world, store, knobs, rules=retirement, stop=self._stopping.retire, served=self.services.task_changed
+        )
         self.sweepers = Sweepers(world, store, capacities, knobs, self._pins)
         self._restoring = Restoring(world, store, capacities, self.sweepers)
         self.operator = OperatorView(store, self.stop_task, self.services.rest, self.services.stop_at_once)
@@ -137,6 +143,7 @@ class Cell:
         self._world.spawn(self._releases.run(), f"{self.name}-releases")
         self._world.spawn(self._stopping.run(), f"{self.name}-stopping")
         self._world.spawn(self.spot.run(), f"{self.name}-spot")
+        self._world.spawn(self.retiring.run(), f"{self.name}-retiring")
 
     def start_services(self) -> None:
         """Apart from `start`: it launches tasks by itself, and that is not before everything that takes room and
@@ -219,7 +226,8 @@ class Cell:
         return await self._reading.list_tasks(account, cluster, wanted, limit, after)
 
     async def explain_task(self, task_id: str) -> dict[str, Any]:
-        return await self._reading.explain_task(task_id)
+        told = await self._reading.explain_task(task_id)
+        return {**told, "retirement": await self.retiring.explain(task_id)}
 
     async def log_target(self, host_id: str, task_id: str, container: str) -> LogTarget | None:
         """Which stream a container may write: known here, so that an agent cannot choose."""
@@ -272,6 +280,7 @@ async def open_cell(
     quotas: QuotaValues | None = None,
     services_way: ServicesWay | None = None,
     kernels: KernelGrants | None = None,
+    retirement: RetirementRules | None = None,
 ) -> Cell:
     """Open (or make) the cell's database and start its loops, but for the sweepers (`start_sweepers`).
 
@@ -291,6 +300,7 @@ async def open_cell(
         quotas=quotas or DefaultQuotas(),
         kernels=kernels or NoGrants(),
         services_way=services_way or ServicesWay(networks=NoNetworks()),
+        retirement=retirement or NoRules(),
     )
     await cell.load()
     cell.start()

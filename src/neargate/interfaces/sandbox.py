@@ -189,13 +189,14 @@ class Terminal(Protocol):
 
 class SandboxFacts(Struct, frozen=True, kw_only=True):
     """`kind`: what isolates tasks, as `HostFacts.sandbox`. `overhead`: what a task takes of the host's memory beside
-    its size. `machines`: how many run. `guest_image`, `vmm`: as `HostPlatform`."""
+    its size. `machines`: how many run. `guest_image`, `vmm`: as `HostPlatform`. `old_machines`: as `HostFacts`."""
 
     kind: str = "container"
     overhead: TaskOverhead = TaskOverhead()
     machines: int = 0
     guest_image: str = ""
     vmm: str = ""
+    old_machines: tuple[str, ...] = ()
 
 
 class Sandbox(Protocol):

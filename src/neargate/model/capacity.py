@@ -44,6 +44,9 @@ class HostPlatform(Struct, frozen=True, kw_only=True):
     vmm: str = ""
 
 
+OLD_MACHINES_MAX = 1000  # that a host names at a time; the next ones when these are gone
+
+
 class HostFacts(Struct, frozen=True, kw_only=True):
     """What an agent says of its machine when it registers."""
 
@@ -64,6 +67,7 @@ class HostFacts(Struct, frozen=True, kw_only=True):
     flow_log_skips: int = 0  # SKIPDATA records that it wrote, since the agent began
     machines: int = 0  # that run on it now, of tasks
     used_memory_mib: int = 0  # by all its tasks together, rounded up to a step; `overhead` is in it
+    old_machines: tuple[str, ...] = ()  # tasks whose machine has another guest image or VMM than new ones here get
     refused_pools: str = ""  # which pools of public addresses it does not let the region have, and why
 
 

@@ -75,7 +75,13 @@ class MicroVmSandbox:
             machines=sum(machine.record.phase is Phase.READY for machine in self._machines.values()),
             guest_image=self._parts.files.release,
             vmm=self._vmm.version if self._vmm else "",
+            old_machines=tuple(sorted(self._old_machines())) if self._is_loaded else (),
         )
+
+    def _old_machines(self) -> list[str]:
+        """Made of something else than those are that are made now."""
+        running = [machine.record for machine in self._machines.values() if machine.record.phase is Phase.READY]
+        return [record.task_id for record in running if record.made_of != self._starts.made_of]
 
     @property
     def starts(self) -> Mapping[Rung, int]:
@@ -105,6 +111,7 @@ class MicroVmSandbox:
             return
         try:
             self._vmm = await self._parts.vmm.probe()
+            self._starts.made_of = f"{self._parts.files.release}, {self._vmm.version}"
             await self._parts.vmm.start()
         except VmmError as error:
             raise EngineUnavailable(str(error)) from None

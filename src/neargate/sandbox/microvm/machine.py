@@ -105,7 +105,8 @@ class TaskMachine:
             except (GuestRefused, HostError, OSError) as error:
                 await self._destroy()
                 raise cannot_start(f"no virtual machine can be made: {error}") from None
-        self.record = replace(self.record, is_emulated=accelerator == "tcg", rung=rung)
+        made_of = self._starts.made_of
+        self.record = replace(self.record, is_emulated=accelerator == "tcg", rung=rung, made_of=made_of)
         await self._enter(Phase.READY)
         self._hold(guest)
 

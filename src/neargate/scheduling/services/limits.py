@@ -12,6 +12,11 @@ def floor(service: Service) -> int:
     return min(service.desired_count, -(-service.desired_count * service.minimum_healthy_percent // 100))
 
 
+def before_retiring(service: Service) -> int:
+    """Healthy tasks below which none stops for the sake of what is below it: others start first, where they may."""
+    return service.desired_count if ceiling(service) > service.desired_count else floor(service)
+
+
 def ceiling(service: Service) -> int:
     """Tasks that run or are on their way, above which the scheduler starts none: rounded down."""
     return max(service.desired_count, service.desired_count * service.maximum_percent // 100)
