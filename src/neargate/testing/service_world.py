@@ -329,18 +329,17 @@ def _check_serving(service: Service, stops: list[ServiceTask]) -> None:
 def _check_retiring(
     service: Service, plan: ServicePlan, stops: list[ServiceTask], standings: dict[str, Standing]
 ) -> None:
-    """Others come first, where the service may have more tasks than it wants."""
+    """Others come first, where the service may have more tasks than it wants; else one at a time goes."""
     reasons = {stop.task_id: stop.why for stop in plan.stops}
     primary = next(deployment for deployment in service.deployments if deployment.is_primary)
     retired = [task for task in stops if reasons[task.task_id] == messages.maintenance(service.name)]
     retired = [task for task in retired if task.deployment_id == primary.deployment_id]
     if any(task.retires_by is None for task in retired):
         raise Broken("a task is retired that was not to retire")
-    if limits.ceiling(service) == service.desired_count:
-        return
     if any(task.deployment_id != primary.deployment_id for task in service.tasks if task.is_wanted):
         return  # a rolling update goes down to the floor by itself
     stopped = {task.task_id for task in stops}
     healthy = {task_id for task_id, standing in standings.items() if standing is Standing.HEALTHY}
-    if healthy.intersection(task.task_id for task in retired) and len(healthy - stopped) < service.desired_count:
+    least = service.desired_count - (limits.ceiling(service) == service.desired_count)
+    if healthy.intersection(task.task_id for task in retired) and len(healthy - stopped) < least:
         raise Broken("a healthy task is retired before another has its place")

@@ -13,8 +13,11 @@ def floor(service: Service) -> int:
 
 
 def before_retiring(service: Service) -> int:
-    """Healthy tasks below which none stops for the sake of what is below it: others start first, where they may."""
-    return service.desired_count if ceiling(service) > service.desired_count else floor(service)
+    """Healthy tasks below which none stops for the sake of what is below it: others start first. Where none may, one
+    at a time goes, as far as the floor lets it: what is lost when there is no room for another is one task."""
+    if ceiling(service) > service.desired_count:
+        return service.desired_count
+    return max(floor(service), service.desired_count - 1)
 
 
 def ceiling(service: Service) -> int:

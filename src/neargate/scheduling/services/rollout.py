@@ -3,7 +3,7 @@
 Owns the rolling update, scale-in, scale-out and the replacement of unhealthy tasks, which are one and the same thing:
 buckets and limits in, `Moves` out. Invariants: what stops here leaves `floor` healthy tasks, if there were so many;
 what starts here stays within `ceiling`; a protected task stops only when it is unhealthy, or its time to retire is
-over; one that retires leaves the desired count healthy, unless no task may be started beside it.
+over; one that retires leaves the desired count healthy, or all but one where no task may be started beside it.
 """
 
 from collections.abc import Iterable, Sequence
