@@ -196,19 +196,8 @@ async def open_region(
     placing = await open_placing(world, parts.network, capacities, knobs)
     verdicts = Verdicts()
     targets = GroupTargets(parts.network, verdicts, world.now)
-    cell = await open_cell(
-        world,
-        stores,
-        name="cell-0",
-        region=plan.region,
-        capacities=capacities,
-        knobs=knobs,
-        quotas=parts.quotas,
-        kernels=parts.kernels,
-        services_way=_services_way(world, parts, targets, limits),
-        retirement=_retirement_rules(parts),
-    )
-    _tell_of_retirement(parts, cell)
+    services_way = _services_way(world, parts, targets, limits)
+    cell = await _open_cell(world, stores, plan, knobs, parts, capacities, services_way)
     await placing.restore(lambda: cell.sweepers.settle_reservations(world.now()))
     logs = await Logs.open(world, stores, knobs, plan.region)
     trail = await Trail.open(world, stores, knobs, plan.region)
@@ -256,22 +245,42 @@ def _tell_of_pools(parts: "_Regional", capacities: Mapping[str, CapacityManager]
         parts.network.on_pools(manager.use_public_pools)
 
 
-def _retirement_rules(parts: "_Regional") -> RegionRules:
-    pools = parts.own_hosts.pools
-    return RegionRules(
+async def _open_cell(
+    world: World,
+    stores: StoreFactory,
+    plan: RegionPlan,
+    knobs: Knobs,
+    parts: "_Regional",
+    capacities: Mapping[str, CapacityManager],
+    services_way: ServicesWay,
+) -> Cell:
+    """It hears of what the operator says of hosts and their software."""
+    pools, rollouts = parts.own_hosts.pools, parts.rollouts
+    retirement = RegionRules(
         parts.account_settings,
         emptied=lambda: pools.said(DRAINING),
         given_up=lambda: pools.said(GIVEN_UP),
-        rolled_out=lambda: parts.rollouts.software,
+        rolled_out=lambda: rollouts.software,
+    )
+    cell = await open_cell(
+        world,
+        stores,
+        name="cell-0",
+        region=plan.region,
+        capacities=capacities,
+        knobs=knobs,
+        quotas=parts.quotas,
+        kernels=parts.kernels,
+        services_way=services_way,
+        retirement=retirement,
     )
 
-
-def _tell_of_retirement(parts: "_Regional", cell: Cell) -> None:
     async def said(_: str) -> None:
         cell.retiring.wake()
 
-    parts.own_hosts.pools.on_change(said)
-    parts.rollouts.on_change(cell.retiring.wake)
+    pools.on_change(said)
+    rollouts.on_change(cell.retiring.wake)
+    return cell
 
 
 def _services_way(world: World, parts: "_Regional", targets: GroupTargets, limits: Limits) -> ServicesWay:

@@ -82,15 +82,7 @@ class Cell:
         self._pins = ImagePins()
         self._reports = Reports(world, store, knobs, self.calls, self._pins, self._task_stopped, self._served)
         self._stopping = Stopping(world, store, knobs, self.orders.ring_stop, self._task_stopped, self._served)
-        self.spot = Spot(
-            world,
-            store,
-            knobs,
-            capacities=capacities,
-            interrupt=self._stopping.interrupt,
-            go=self.orders.ring_run,
-            ring=self.orders.ring_stop,
-        )
+        self.spot = self._made_spot(capacities, knobs)
         self._launching = Launching(
             world,
             store,
@@ -126,6 +118,17 @@ class Cell:
         self.sweepers = Sweepers(world, store, capacities, knobs, self._pins)
         self._restoring = Restoring(world, store, capacities, self.sweepers)
         self.operator = OperatorView(store, self.stop_task, self.services.rest, self.services.stop_at_once)
+
+    def _made_spot(self, capacities: Mapping[str, CapacityManager], knobs: Knobs) -> Spot:
+        return Spot(
+            self._world,
+            self._store,
+            knobs,
+            capacities=capacities,
+            interrupt=self._stopping.interrupt,
+            go=self.orders.ring_run,
+            ring=self.orders.ring_stop,
+        )
 
     async def load(self) -> None:
         """Rebuild what is kept in memory from the database, and in the zones what they have lost."""
