@@ -8,7 +8,7 @@ from neargate.model.capacity import HostCapacity, HostFacts, HostPlatform
 from neargate.model.knobs import Knobs
 from neargate.scheduling.services.messages import MAINTENANCE
 from neargate.testing.cell_rig import ACCOUNT, ZONES, CellRig, host_of, id_of, in_cell
-from neargate.testing.service_rig import QUICK, ServiceRig, configured
+from neargate.testing.service_rig import CLUSTER, QUICK, ServiceRig, configured
 
 DAY_S = 86_400.0
 HOST = host_of(ZONES[0])
@@ -182,6 +182,46 @@ def test_a_service_gets_its_replacement_before_its_task_on_an_emptied_host_stops
         assert await rig.cell.retiring.by_host() == {}
         await rig.cell.retiring.settle()
         assert not (await rig.stores.cell_store.read("SELECT task FROM retirements"))
+
+    in_cell(body, knobs=QUICK)
+
+
+def test_a_replacement_takes_the_place_of_its_task_in_its_zone() -> None:
+    async def body(rig: CellRig) -> None:
+        services = ServiceRig(rig)
+        await services.create(desired_count=3)
+        await services.until_steady()
+        zone = ZONES[2]
+        [old] = [task for task in await services.live() if task["availabilityZone"] == zone]
+        rig.rules.software = frozenset({("6.1 b", "QEMU 7.2")})
+        rig.cell.retiring.heard(facts(id_of(old), host=host_of(zone)))
+        await services.until_count(4)
+        await services.until_steady()
+        assert sorted(task["availabilityZone"] for task in await services.live()) == list(ZONES)
+        assert (await rig.described(id_of(old)))["stoppedReason"] == f"Service web: {MAINTENANCE}"
+
+    in_cell(body, knobs=QUICK)
+
+
+def test_a_protected_task_goes_when_the_wait_of_its_account_is_over_and_not_before() -> None:
+    async def body(rig: CellRig) -> None:
+        services = ServiceRig(rig)
+        await services.create(desired_count=3)
+        await services.until_steady()
+        [held] = [task for task in await services.live() if host_of(task["availabilityZone"]) == HOST]
+        ids = [id_of(held)]
+        await rig.cell.services.protect_tasks(ACCOUNT, CLUSTER, ids, enabled=True, expires_in_minutes=2880 * 7)
+        await rig.say(HOST, DRAINING)
+        await services.until_count(4)
+        await services.obey()
+        told = await notice(rig, held)
+        assert told is not None
+        rig.world.ahead_s += 7 * DAY_S - 60
+        await rig.cell.services.turn(ACCOUNT, CLUSTER, "web")
+        assert not await is_asked_to_stop(rig, held)
+        rig.world.ahead_s += 60
+        rig.cell.services.task_changed((ACCOUNT, CLUSTER, "web"))  # its own timer is the real world's
+        await rig.until(lambda: is_asked_to_stop(rig, held))
 
     in_cell(body, knobs=QUICK)
 

@@ -433,11 +433,13 @@ def test_a_host_that_names_other_hosts_tasks_as_old_retires_none() -> None:
         victim = await region.task(THEIRS)
         region.rig.rules.software = frozenset({("6.1 b", "QEMU")})
         region.rig.rules.waits_s[victim["taskArn"].split(":")[4]] = 0.0
-        wire = region.wire()
         platform = HostPlatform(guest_image="6.1 b", vmm="QEMU")
         facts = replace(facts_of(MINE), platform=platform, old_machines=(id_of(victim),))
-        wire.say(Hello(protocol=PROTOCOL, host=facts, reports=()))
-        assert isinstance(await wire.hear(), Welcome)
+        theirs = replace(facts_of(THEIRS), platform=platform)
+        for said in (facts, theirs):
+            wire = region.wire()
+            wire.say(Hello(protocol=PROTOCOL, host=said, reports=()))
+            assert isinstance(await wire.hear(), Welcome)
         assert region.rig.cell.retiring.old_machines() == {host_of(MINE): 1}, "it was heard"
         await region.rig.cell.retiring.settle()
         assert await region.rig.cell.retiring.explain(id_of(victim)) is None

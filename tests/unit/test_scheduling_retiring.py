@@ -55,6 +55,8 @@ def test_nothing_is_stopped_without_a_notice_whose_time_has_come(
         task = by_id[notice.task_id]
         assert (notice.noticed_at, notice.due_at) == (NOW, NOW + WAITS[task.account]) and not task.is_to_stop
         assert notice.task_id not in notices or notices[notice.task_id].noticed_at > NOW
+        is_old = task.host in hosts.rolled_out and task.task_id in hosts.old.get(task.host, ())
+        assert task.host in hosts.emptied or is_old or notice.task_id in notices, "nothing says that it should"
     assert "gone" not in notices or "gone" in plan.take_back
     for task in tasks:  # whoever is on an emptied host has a notice, or gets one
         if task.host in hosts.emptied and not task.is_to_stop:

@@ -1,6 +1,7 @@
 """Rolling updates and scaling by AWS's own worked examples: which tasks stop, how many start, what is told."""
 
 import pytest
+from msgspec import structs
 
 from neargate.model.knobs import DEFAULT_KNOBS
 from neargate.scheduling.services import limits
@@ -415,3 +416,10 @@ def test_of_a_failed_deployment_nothing_retires() -> None:
     assert world.rollout_state() is RolloutState.FAILED
     retire(world, 2)
     assert counts(world.decide()) == (0, 0)
+
+
+def test_a_failed_deployment_scales_in_as_if_nothing_of_it_retired() -> None:
+    world = steady(3)
+    world.change(deployments=(structs.replace(world.primary, rollout_state=RolloutState.FAILED),), desired_count=1)
+    retire(world, 1)
+    assert counts(world.decide()) == (2, 0)
