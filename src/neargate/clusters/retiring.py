@@ -114,13 +114,18 @@ class Retiring:
         tasks = [task for task, _ in found.values()]
         plan = retire(tasks, notices, hosts, self._rules.wait_s, self._world.now())
         await self._write(plan)
-        changed = {*plan.take_back, *(notice.task_id for notice in plan.give)}
+        given = {notice.task_id: notice for notice in plan.give}
+        changed = {*plan.take_back, *given}
         for task, cluster in found.values():
+            if task.task_id in given:
+                _tell(task, given[task.task_id])
             if task.service is not None and task.task_id in changed:
                 self._served((task.account, cluster, task.service))
         for task_id in plan.stop:
             _log.info("a task is stopped for maintenance, its notice is over", task=task_id)
             await self._stop(task_id, due(task_id, self._world.now()))
+        if any(notice.due_at <= notice.noticed_at for notice in plan.give):
+            self._due.set()  # their accounts wait for nothing
         return bool(notices or plan.give or hosts.emptied)
 
     def _hosts(self) -> Hosts:
@@ -155,9 +160,6 @@ class Retiring:
             statements.append(Statement(_GIVE, values, 1, "retirement"))
         for begin in range(0, len(statements), _BATCH_MAX):
             await self._store.write(statements[begin : begin + _BATCH_MAX])
-        for notice in plan.give:
-            in_s = round(notice.due_at - notice.noticed_at)
-            _log.info("a task is to retire", task=notice.task_id, cause=notice.cause.value, stopped_in_s=in_s)
 
     # -- what the operator sees
 
@@ -184,6 +186,14 @@ class Retiring:
 def due(task_id: str, now: float) -> Statement:
     """A guard: its notice stands, and its time has come."""
     return Statement(_IS_DUE, (task_id, now), 1, "retirement")
+
+
+def _tell(task: PlacedTask, notice: Notice) -> None:
+    if task.service is not None:
+        _log.info("a task is to retire, its service replaces it", task=task.task_id, cause=notice.cause.value)
+        return
+    stopped_in_s = round(notice.due_at - notice.noticed_at)
+    _log.info("a task is to retire", task=task.task_id, cause=notice.cause.value, stopped_in_s=stopped_in_s)
 
 
 def _notice(row: Row) -> Notice:
