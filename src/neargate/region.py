@@ -9,9 +9,11 @@ from collections.abc import Mapping
 from msgspec import Struct, structs
 
 from .capacity import own_hosts as own_hosts_part
+from .capacity import rollouts as rollouts_part
 from .capacity import spot_share as spot_part
 from .capacity.manager import open_capacity
-from .capacity.own_hosts import HostPools, OwnHosts, open_own_hosts
+from .capacity.own_hosts import DRAINING, GIVEN_UP, HostPools, OwnHosts, open_own_hosts
+from .capacity.rollouts import Rollouts, open_rollouts
 from .capacity.spot_share import SpotSetting, SpotShare, open_spot_share
 from .clusters.cell import Cell, open_cell
 from .clusters.flow_logs import FlowLogWriter
@@ -66,6 +68,7 @@ from .frontend.regional import kernel_grants as kernels_part
 from .frontend.regional import task_definitions as definitions_part
 from .frontend.regional.kernel_grants import KernelGrantRegistry
 from .frontend.regional.looking import CALLERS, SecondLook
+from .frontend.regional.retirement import RegionRules
 from .frontend.secrets import registry as secrets_part
 from .frontend.services import Services
 from .interfaces.roles import CapacityManager
@@ -99,6 +102,7 @@ REGIONAL_MIGRATIONS = (
     certificates_part.MIGRATIONS[0],
     own_hosts_part.MIGRATIONS[1],
     kernels_part.MIGRATIONS[0],
+    rollouts_part.MIGRATIONS[0],
 )
 
 
@@ -149,6 +153,7 @@ class Region(Struct, frozen=True, kw_only=True):
     quotas: QuotaRegistry
     kernels: KernelGrantRegistry
     own_hosts: OwnHosts
+    rollouts: Rollouts
     spot_setting: SpotSetting
     recorder: CallRecorder
     placing: Placing
@@ -191,17 +196,8 @@ async def open_region(
     placing = await open_placing(world, parts.network, capacities, knobs)
     verdicts = Verdicts()
     targets = GroupTargets(parts.network, verdicts, world.now)
-    cell = await open_cell(
-        world,
-        stores,
-        name="cell-0",
-        region=plan.region,
-        capacities=capacities,
-        knobs=knobs,
-        quotas=parts.quotas,
-        kernels=parts.kernels,
-        services_way=_services_way(world, parts, targets, limits),
-    )
+    services_way = _services_way(world, parts, targets, limits)
+    cell = await _open_cell(world, stores, plan, knobs, parts, capacities, services_way)
     await placing.restore(lambda: cell.sweepers.settle_reservations(world.now()))
     logs = await Logs.open(world, stores, knobs, plan.region)
     trail = await Trail.open(world, stores, knobs, plan.region)
@@ -235,6 +231,7 @@ async def open_region(
         quotas=parts.quotas,
         kernels=parts.kernels,
         own_hosts=parts.own_hosts,
+        rollouts=parts.rollouts,
         spot_setting=parts.spot,
         recorder=recorder,
         placing=placing,
@@ -246,6 +243,44 @@ async def open_region(
 def _tell_of_pools(parts: "_Regional", capacities: Mapping[str, CapacityManager]) -> None:
     for manager in capacities.values():
         parts.network.on_pools(manager.use_public_pools)
+
+
+async def _open_cell(
+    world: World,
+    stores: StoreFactory,
+    plan: RegionPlan,
+    knobs: Knobs,
+    parts: "_Regional",
+    capacities: Mapping[str, CapacityManager],
+    services_way: ServicesWay,
+) -> Cell:
+    """It hears of what the operator says of hosts and their software."""
+    pools, rollouts = parts.own_hosts.pools, parts.rollouts
+    retirement = RegionRules(
+        parts.account_settings,
+        emptied=lambda: pools.said(DRAINING),
+        given_up=lambda: pools.said(GIVEN_UP),
+        rolled_out=lambda: rollouts.software,
+    )
+    cell = await open_cell(
+        world,
+        stores,
+        name="cell-0",
+        region=plan.region,
+        capacities=capacities,
+        knobs=knobs,
+        quotas=parts.quotas,
+        kernels=parts.kernels,
+        services_way=services_way,
+        retirement=retirement,
+    )
+
+    async def said(_: str) -> None:
+        cell.retiring.wake()
+
+    pools.on_change(said)
+    rollouts.on_change(cell.retiring.wake)
+    return cell
 
 
 def _services_way(world: World, parts: "_Regional", targets: GroupTargets, limits: Limits) -> ServicesWay:
@@ -339,6 +374,7 @@ class _Regional(Struct, frozen=True, kw_only=True):
     quotas: QuotaRegistry
     kernels: KernelGrantRegistry
     own_hosts: OwnHosts
+    rollouts: Rollouts
     spot: SpotSetting
     network: network_part.NetworkRegistry
     task_definitions: definitions_part.TaskDefinitionRegistry
@@ -369,6 +405,7 @@ async def _open_regional(
         quotas=quotas,
         kernels=await kernels_part.open_kernel_grants(world, store),
         own_hosts=await open_own_hosts(world, store),
+        rollouts=await open_rollouts(world, store),
         spot=await open_spot_share(world, store),
         network=await network_part.open_network(
             world,
@@ -397,6 +434,7 @@ async def _open_regional(
             opened.kernels,
             opened.network,
             opened.own_hosts,
+            opened.rollouts,
             opened.spot,
             opened.identity,
             opened.keys,

@@ -129,3 +129,53 @@ def test_a_drained_host_is_left_by_a_load_balancers_node_and_takes_no_task(regio
     assert run_three(region.ecs, region.ec2, "blue") == (2, [NO_ROOM])
     elb.delete_load_balancer(LoadBalancerArn=made["LoadBalancerArn"])
     wait_for("no nodes", lambda: not with_nodes())
+
+
+def test_a_drained_host_is_left_by_services_at_once_and_by_others_when_their_account_says(region: LiveRegion) -> None:
+    ecs = region.ecs
+    ecs.register_task_definition(**TASK)
+    subnets = [region.ec2.describe_subnets()["Subnets"][0]["SubnetId"]]
+    where = {"launchType": "FARGATE", "networkConfiguration": {"awsvpcConfiguration": {"subnets": subnets}}}
+    limits = {"minimumHealthyPercent": 0, "maximumPercent": 100}  # so that nobody waits 40 s for who is healthy
+    for name in ("one", "two"):
+        ecs.create_service(
+            cluster="blue",
+            serviceName=name,
+            taskDefinition="small",
+            desiredCount=1,
+            deploymentConfiguration=limits,
+            **where,
+        )
+
+    def running(cluster: str) -> list[str]:
+        arns = ecs.list_tasks(cluster=cluster)["taskArns"]
+        found = ecs.describe_tasks(cluster=cluster, tasks=arns)["tasks"] if arns else []
+        return [task["taskArn"] for task in found if task["lastStatus"] == task["desiredStatus"] == "RUNNING"]
+
+    wait_for("two tasks of services", lambda: len(running("blue")) == 2)
+    first = next(host for host, (count, _) in hosts(region).items() if count)
+    assert hosts(region)[first][0] == 2, "the fullest host that has room"
+    said = region.command("hosts", "drain", first).stdout
+    assert "2 tasks run there: those of services go when others run in their places" in said
+    wait_for("both elsewhere", lambda: len(running("blue")) == 2 and hosts(region)[first][0] == 0)
+    stopped = ecs.list_tasks(cluster="blue", desiredStatus="STOPPED")["taskArns"]
+    told = {task["stoppedReason"] for task in ecs.describe_tasks(cluster="blue", tasks=stopped)["tasks"]}
+    maintenance = "ECS is performing maintenance on the underlying infrastructure hosting the task"
+    assert told == {f"Service one: {maintenance}", f"Service two: {maintenance}"}
+    region.command("hosts", "resume", first)
+
+    tasks = []
+    for days in ("7", "0"):
+        ecs.put_account_setting_default(name="fargateTaskRetirementWaitPeriod", value=days)
+        [task] = ecs.run_task(cluster="green", taskDefinition="small", **where)["tasks"]
+        tasks.append(task["taskArn"])
+        wait_for("it runs", lambda: task["taskArn"] in running("green"))  # noqa: B023
+        where_it_is = re.search(r"^  host +(\S+)", region.command("why", task["taskArn"]).stdout, re.MULTILINE)
+        assert where_it_is is not None
+        region.command("hosts", "drain", where_it_is[1])
+        if days == "7":
+            wait_for("notice", lambda: "its host is emptied" in region.command("why", tasks[0]).stdout)
+            assert " 1 task of none, the first on " in region.command("hosts").stdout
+    wait_for("the end of the second one", lambda: running("green") == [tasks[0]])
+    [over] = ecs.describe_tasks(cluster="green", tasks=tasks[1:])["tasks"]
+    assert (over["stopCode"], over["stoppedReason"]) == ("ServiceSchedulerInitiated", maintenance)

@@ -4,11 +4,14 @@ from typing import Any
 
 from msgspec.structs import replace
 
+from neargate.clusters import retiring
 from neargate.clusters.services import applying
 from neargate.clusters.services.loop import ServiceLoop
 from neargate.clusters.services.starting import Starting
 from neargate.clusters.services.target_rows import forget_targets
 from neargate.clusters.services.targets import TargetLane
+from neargate.interfaces.store import Statement
+from neargate.scheduling.retiring import Retirement
 
 
 def ends_never_counted() -> None:
@@ -24,6 +27,17 @@ def services_forgotten_by_a_new_process() -> None:
         """No service is looked at before something happens to it."""
 
     ServiceLoop.load = nothing  # type: ignore[method-assign]
+
+
+def notices_taken_for_stops() -> None:
+    decide = retiring.retire
+
+    def hasty(tasks: Any, notices: Any, *known: Any) -> Retirement:
+        plan = decide(tasks, notices, *known)
+        return replace(plan, stop=tuple(task.task_id for task in tasks if task.service is None))
+
+    vars(retiring)["retire"] = hasty
+    vars(retiring)["due"] = lambda task_id, now: Statement("SELECT 1", (), 1, "retirement")
 
 
 def targets_left_behind() -> None:

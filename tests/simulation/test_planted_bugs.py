@@ -42,7 +42,18 @@ from neargate.store.sqlite import SqliteStore
 from neargate.testing.sim.batch import Work, in_children
 from neargate.testing.sim.faults import Fault
 from neargate.testing.sim.points import Kill, NamedKill, Small, real, small
-from neargate.testing.sim.run import BALANCED, NETWORK, REAL, SERVICES, SMALL, TENANTS, SeedResult, Setting, run_seed
+from neargate.testing.sim.run import (
+    BALANCED,
+    EMPTIED,
+    NETWORK,
+    REAL,
+    SERVICES,
+    SMALL,
+    TENANTS,
+    SeedResult,
+    Setting,
+    run_seed,
+)
 from neargate.wire.shapes import Models
 
 from . import planted_in_networks as in_networks
@@ -150,6 +161,7 @@ SERVICES_AND_KILLS = with_faults(
     SERVICES, *(Fault(at=2 * n, kind="kill-step", target="server", count=1, duration_s=0.2) for n in range(2, 26))
 )
 CLIENTS_OF_BALANCED = with_faults(BALANCED)
+EMPTIED_HOSTS = with_faults(EMPTIED)
 TWO_ACCOUNTS = with_faults(TENANTS)
 
 
@@ -509,6 +521,7 @@ PLANTED = [
     Planted(in_services.ends_wake_nobody, CLIENTS_OF_SERVICES, frozenset({"unrest"})),
     Planted(in_services.services_forgotten_by_a_new_process, SERVICES_AND_KILLS, frozenset({"unrest"})),
     Planted(in_services.one_more_than_planned, CLIENTS_OF_SERVICES, frozenset({"maximum"})),
+    Planted(in_services.notices_taken_for_stops, EMPTIED_HOSTS, frozenset({"retired"})),
     Planted(hosts_shared_by_accounts, TWO_ACCOUNTS, frozenset({"tenancy"})),
     Planted(in_services.targets_left_behind, CLIENTS_OF_BALANCED, frozenset({"unrest"})),
 ]

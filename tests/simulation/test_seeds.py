@@ -14,6 +14,7 @@ from neargate.testing.sim.corpus import load
 from neargate.testing.sim.faults import Fault
 from neargate.testing.sim.run import (
     BALANCED,
+    EMPTIED,
     NETWORK,
     REAL,
     REAL_TENANTS,
@@ -103,6 +104,14 @@ def test_services_behind_a_load_balancer_converge(models: Models) -> None:
     results = batch(60_000, 15, BALANCED, models)
     assert not told(results, " --balanced"), told(results, " --balanced")
     for what in ("kills", "pause", "services-moved", "services-rolled", "services-stopped", "power-cut"):
+        assert sum(result.coverage.get(what, 0) for result in results) > 0, f"no seed met {what}"
+
+
+@pytest.mark.timeout(600)
+def test_services_converge_while_hosts_are_emptied(models: Models) -> None:
+    results = batch(90_000, 10, EMPTIED, models)
+    assert not told(results, " --emptied"), told(results, " --emptied")
+    for what in ("kills", "hosts-emptied", "hosts-resumed", "retired-alone", "retired-served", "services-settled"):
         assert sum(result.coverage.get(what, 0) for result in results) > 0, f"no seed met {what}"
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from neargate.agent.points import Point
-from neargate.model.capacity import HostPlatform
+from neargate.model.capacity import OLD_MACHINES_MAX, HostPlatform
 from neargate.model.launch import Dependency, TaskLaunch
 from neargate.testing.agent_host import INCARNATION, TASK_ID, AgentHost, container, launch, play
 from neargate.testing.fake_sandbox import MACHINE_OVERHEAD, Program
@@ -113,6 +113,18 @@ def test_the_host_says_what_isolates_its_tasks_and_what_a_machine_takes(tmp_path
         while len(host.server.hosts) == before:
             await host.clock.sleep(1)
         assert (host.server.hosts[-1].sandbox, host.server.hosts[-1].used_memory_mib) == ("container", 128)
+
+    play(tmp_path, scenario, prepare=prepare)
+
+
+def test_the_host_names_tasks_whose_machines_are_old_and_no_more_than_are_heard(tmp_path: Path) -> None:
+    async def scenario(host: AgentHost) -> None:
+        await host.server.connected()
+        assert host.server.hosts[-1].old_machines == ()
+        host.sandbox.old_machines = tuple(f"task-{n:05}" for n in range(OLD_MACHINES_MAX + 5))
+        while not host.server.hosts[-1].old_machines:
+            await host.clock.sleep(1)
+        assert host.server.hosts[-1].old_machines == host.sandbox.old_machines[:OLD_MACHINES_MAX]
 
     play(tmp_path, scenario, prepare=prepare)
 

@@ -217,9 +217,101 @@ def test_the_command_says_what_is_said_of_hosts(
     assert "h1    any   away,given-up  2      -         3" in told and "h2    any   away           2" in told
     assert "h1 takes nothing new from now on" in told
     assert "3 nodes of load balancers and gateways there stay, as no other host takes them: neargate hosts" in told
-    assert "2 tasks run there; they stay until they end" in told
+    assert "2 tasks run there: those of services go when others run in their places" in told
     assert "h1 is given up: other hosts take over" in told and "2 tasks are recorded there" in told
     assert "h1 takes tasks again as soon as it is connected" in told
     other["connected"] = True
     assert commands.run(["hosts", "drain", "h1"]) == 0
     assert "3 nodes of load balancers and gateways there go to other hosts: neargate hosts" in capsys.readouterr().out
+
+
+MACHINES = HostPlatform(kernel="6.1.0-21", guest_image="6.1 b", vmm="QEMU 7.2")
+
+
+def test_a_rollout_is_of_what_hosts_have_then_and_a_restart_knows_it() -> None:
+    async def body(desk: HostsDesk, disk: MemoryDisk) -> None:
+        with pytest.raises(HostRefused, match="no connected host has microVMs"):
+            await desk.rollout({})
+        room = HostCapacity(cpu_units=1024, memory_mib=2048, disk_gib=100)
+        facts = HostFacts(host_id="host-a", boot_id="boot", capacity=room, software="0.4.0", platform=MACHINES)
+        old = structs.replace(facts, host_id="host-b", platform=structs.replace(MACHINES, kernel="6.1.0-9"))
+        for one in (facts, old):
+            await desk._region.capacities[ZONE].register_host(one)
+        desk._region.cell.retiring.heard(structs.replace(facts, old_machines=("task-1", "task-2")))
+        assert await desk.rollout({}) == {
+            "software": ["6.1 b, QEMU 7.2"],
+            "old_machines": {"host-a": 2},
+            "older_hosts": ["host-b"],
+        }
+        again = await opened(disk)
+        assert again._region.rollouts.software == {("6.1 b", "QEMU 7.2")}
+        assert await again.call_off({}) == {}
+        await desk._region.rollouts.load()
+        assert desk._region.rollouts.software == frozenset()
+
+    story(body)
+
+
+def test_the_account_s_setting_says_how_long_its_tasks_stay() -> None:
+    async def body(desk: HostsDesk, _: MemoryDisk) -> None:
+        region = desk._region
+        rules, settings = region.cell.retiring._rules, region.services.account_settings
+        assert rules.wait_s(ACCOUNT) == 7 * 86_400
+        for days in ("14", "0"):
+            await settings.put(ACCOUNT, f"arn:aws:iam::{ACCOUNT}:root", "fargateTaskRetirementWaitPeriod", days)
+            assert rules.wait_s(ACCOUNT) == int(days) * 86_400
+        assert rules.wait_s("210987654321") == 7 * 86_400
+
+    story(body)
+
+
+def test_the_operator_s_word_reaches_those_who_retire_tasks() -> None:
+    async def body(desk: HostsDesk, _: MemoryDisk) -> None:
+        retiring = desk._region.cell.retiring
+        await retiring.settle()
+        await desk.drain({"host": "host-a"})
+        assert retiring._rules.emptied() == {"host-a"} and retiring._due.is_set()
+        await retiring.settle()
+        await desk.resume({"host": "host-a"})
+        assert retiring._rules.emptied() == frozenset() and retiring._due.is_set()
+        await retiring.settle()
+        await desk._region.rollouts.begin({("6.1 b", "QEMU 7.2")})
+        assert retiring._due.is_set()
+
+    story(body)
+
+
+def test_what_retires_is_shown_and_a_rollout_says_what_it_does(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    host = {"host_id": "h1", "zone": None, "connected": True, "tasks": 3, "pool": "", "word": "draining"}
+    told = {"served": 1, "alone": 2, "next_at": 1_800_000_000.0}
+    others = {**host, "host_id": "h2", "word": "", "old_machines": 1, "is_rolled_out": False, "retiring": None}
+
+    def ask(_: RegionPaths, request: str, **__: object) -> dict[str, Any]:
+        if request == "hosts-list":
+            return {"hosts": [{**host, "retiring": told, "old_machines": 0, "is_rolled_out": False}, others]}
+        if request == "hosts-rollout":
+            return {"software": ["6.1 b, QEMU 7.2"], "old_machines": {"h2": 2}, "older_hosts": ["h1"]}
+        assert request == "hosts-rollout-off"
+        return {}
+
+    monkeypatch.setattr(hosts, "ask", ask)
+    assert commands.run(["hosts"]) == 0
+    shown = capsys.readouterr().out
+    assert (
+        "h1 loses 1 task of services, as soon as others run in their places; 2 tasks of none, the first on "
+        "2027-01-15 08:00:00 UTC"
+    ) in shown
+    assert (
+        "h2: 1 task in a machine of another guest image or VMM than it has now; they stay until: neargate hosts rollout"
+    ) in shown
+    assert commands.run(["hosts", "rollout"]) == 0
+    shown = capsys.readouterr().out
+    assert "machines of tasks are to have what new ones get: 6.1 b, QEMU 7.2" in shown
+    assert (
+        "h2: 2 tasks in machines of another guest image or VMM" in shown and "fargateTaskRetirementWaitPeriod" in shown
+    )
+    assert "h1 itself has older software than another host: neargate hosts drain h1" in shown
+    assert commands.run(["hosts", "rollout", "--off"]) == 0
+    assert "tasks stay in the machines that they have" in capsys.readouterr().out

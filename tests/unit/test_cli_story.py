@@ -290,3 +290,20 @@ def test_a_container_that_ran_out_of_memory_shows_what_the_kernel_counted(
     assert lines[at + 1] == f"    at its most {own} MiB in this container, {whole} MiB in the task"
     assert step in next_step(told)
     assert not [line for line in story(ended, AT + 10) if "at its most" in line]
+
+
+def test_a_task_that_is_to_go_says_why_when_and_what_comes_after_it() -> None:
+    alone = facts()
+    alone["retirement"] = {"noticed_at": AT, "due_at": AT + 7 * 86_400, "cause": "host"}
+    told = "\n".join(story(alone, AT + 5))
+    assert "since       2026-02-02 02:40:00 UTC: its host is emptied" in told
+    assert "stopped     2026-02-09 02:40:00 UTC (fargateTaskRetirementWaitPeriod of its account)" in told
+    assert next_step(alone) == "run another one in its place before it is stopped, if it is still wanted then"
+    served = facts(group="service:web")
+    served["retirement"] = {**alone["retirement"], "cause": "machine"}
+    told = "\n".join(story(served, AT + 5))
+    assert "its machine has another guest image or VMM than its host" in told
+    assert "another task of its service runs first, then it is stopped" in told
+    assert next_step(served).startswith("nothing: it runs")
+    served["task"]["desiredStatus"] = "STOPPED"
+    assert "retires" not in "\n".join(story(served, AT + 5))

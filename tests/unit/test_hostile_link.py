@@ -8,7 +8,7 @@ import pytest
 from msgspec.structs import replace
 
 from neargate.clusters import reports
-from neargate.clusters.arrivals import INTEGER_MAX, problem
+from neargate.clusters.arrivals import INTEGER_MAX, facts_problem, problem
 from neargate.clusters.gateway import Gateway
 from neargate.link.messages import (
     PROTOCOL,
@@ -35,7 +35,15 @@ from neargate.link.messages import (
     messages_to_agent,
     messages_to_server,
 )
-from neargate.model.capacity import HostCapacity, HostFacts, HostPlatform, HostUse, TaskOverhead, WaitingMachines
+from neargate.model.capacity import (
+    OLD_MACHINES_MAX,
+    HostCapacity,
+    HostFacts,
+    HostPlatform,
+    HostUse,
+    TaskOverhead,
+    WaitingMachines,
+)
 from neargate.model.knobs import Knobs
 from neargate.model.launch import ContainerReport, MemoryAtKill, TaskReport
 from neargate.testing.cell_rig import DEFINITION, ZONES, CellRig, host_of, id_of, in_cell, running, subnet
@@ -461,7 +469,7 @@ def test_the_wire_carries_no_types_that_the_checks_do_not_know() -> None:
     assert set(HostFacts.__struct_fields__) == {
         *("host_id", "boot_id", "capacity", "architecture", "software", "sandbox", "zone", "accepts_tasks", "reason"),
         *("strays", "last_stray", "refused_pools", "refused_plans", "flow_log_skips", "platform", "overhead"),
-        *("machines", "used_memory_mib", "use"),
+        *("machines", "used_memory_mib", "use", "old_machines"),
     }
     assert set(HostUse.__struct_fields__) == {
         *("cpu_units", "disk_mib", "waiting", "came_warm", "came_saved", "came_cold"),
@@ -470,3 +478,30 @@ def test_the_wire_carries_no_types_that_the_checks_do_not_know() -> None:
     assert set(TaskOverhead.__struct_fields__) == {"memory_mib", "memory_part"}
     assert set(HostPlatform.__struct_fields__) == {"kernel", "guest_image", "vmm"}
     assert msgspec.msgpack.decode(encode(Ping(n=2**64 - 1)), type=ToServer) == Ping(n=2**64 - 1)
+
+
+@pytest.mark.parametrize("old", [("a" * 65,), ("../task",), ("",), tuple(f"t{n}" for n in range(OLD_MACHINES_MAX + 1))])
+def test_old_machines_that_are_none_are_not_heard_of(old: tuple[str, ...]) -> None:
+    assert facts_problem(facts_of(MINE)) is None
+    most = tuple(f"t{n}" for n in range(OLD_MACHINES_MAX))
+    assert facts_problem(replace(facts_of(MINE), old_machines=most)) is None
+    assert "old machines" in str(facts_problem(replace(facts_of(MINE), old_machines=old)))
+
+
+def test_a_host_that_names_other_hosts_tasks_as_old_retires_none() -> None:
+    async def body(region: Region) -> None:
+        victim = await region.task(THEIRS)
+        region.rig.rules.software = frozenset({("6.1 b", "QEMU")})
+        region.rig.rules.waits_s[victim["taskArn"].split(":")[4]] = 0.0
+        platform = HostPlatform(guest_image="6.1 b", vmm="QEMU")
+        facts = replace(facts_of(MINE), platform=platform, old_machines=(id_of(victim),))
+        theirs = replace(facts_of(THEIRS), platform=platform)
+        for said in (facts, theirs):
+            wire = region.wire()
+            wire.say(Hello(protocol=PROTOCOL, host=said, reports=()))
+            assert isinstance(await wire.hear(), Welcome)
+        assert region.rig.cell.retiring.old_machines() == {host_of(MINE): 1}, "it was heard"
+        await region.rig.cell.retiring.settle()
+        assert await region.rig.cell.retiring.explain(id_of(victim)) is None
+
+    play(body)

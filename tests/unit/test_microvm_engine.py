@@ -351,6 +351,26 @@ def test_what_a_machine_takes_beside_its_task_is_told(rig: MicroVmRig) -> None:
     rig.run(story)
 
 
+def test_machines_of_another_guest_image_than_new_ones_get_are_told_also_by_a_later_agent(rig: MicroVmRig) -> None:
+    async def story(engine: MicroVmSandbox) -> None:
+        first = await made(rig, engine, "a", *LONG)
+        await engine.start_container(first.runtime_id)
+        assert engine.facts.old_machines == ()
+        await engine.close()
+        rig.release = "6.1 patched"
+        later = rig.agent()
+        assert later.facts.old_machines == (), "nothing is known before it has looked"
+        await later.start()
+        second = await made(rig, later, "b", *LONG, task_id="task-2")
+        await later.start_container(second.runtime_id)
+        assert (later.facts.guest_image, later.facts.old_machines) == ("6.1 patched", (first.task_id,))
+        await later.delete_container(first.runtime_id)
+        assert later.facts.old_machines == ()
+        await later.close()
+
+    rig.run(story)
+
+
 # -- machines that fail
 
 

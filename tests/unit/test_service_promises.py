@@ -44,6 +44,9 @@ def must_be_steady(world: ServiceWorld) -> None:
     has_way = limits.floor(service) < limits.ceiling(service) or service.desired_count == 0
     if not has_way and any(task.deployment_id != world.primary.deployment_id for task in service.tasks):
         return
+    if not has_way and any(task.retires_by is not None for task in service.tasks):
+        return
+    assert not any(task.retires_by is not None for task in service.tasks), "all of them were replaced"
     assert service.is_steady, (service, world.events[-5:])
     assert world.rollout_state() is RolloutState.COMPLETED
     assert [task.deployment_id for task in service.tasks] == [world.primary.deployment_id] * service.desired_count
@@ -155,6 +158,20 @@ class AnyHistory(RuleBasedStateMachine):
         if task_id := self.task(data, Standing.HEALTHY, Standing.SETTLING):
             self.world.update(task_id, protected_until=self.world.service.now + seconds)
             self.decide()
+
+    @rule(data=st.data(), seconds=st.sampled_from([0.0, 50.0, 1000.0]))
+    def a_task_is_to_retire_or_may_stay(self, data: st.DataObject, seconds: float) -> None:
+        if task_id := self.task(data, *LIVE):
+            is_told = self.world.task(task_id).retires_by is not None
+            self.world.update(task_id, retires_by=None if is_told else self.world.service.now + seconds)
+            self.decide()
+
+    @rule(zone=st.sampled_from(ZONES))
+    def a_zone_s_host_is_emptied(self, zone: str) -> None:
+        for task in self.world.of(*LIVE):
+            if task.zone == zone:
+                self.world.update(task.task_id, retires_by=self.world.service.now + 1000.0)
+        self.decide()
 
     @rule(desired=st.integers(0, 6))
     def a_user_scales(self, desired: int) -> None:

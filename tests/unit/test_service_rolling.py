@@ -1,12 +1,13 @@
 """Rolling updates and scaling by AWS's own worked examples: which tasks stop, how many start, what is told."""
 
 import pytest
+from msgspec import structs
 
 from neargate.model.knobs import DEFAULT_KNOBS
 from neargate.scheduling.services import limits
 from neargate.scheduling.services.health import Standing
 from neargate.scheduling.services.reconcile import changes, reconcile
-from neargate.scheduling.services.state import RolloutState, ServicePlan, ServiceStatus
+from neargate.scheduling.services.state import Breaker, RolloutState, ServicePlan, ServiceStatus
 from neargate.testing.service_world import ServiceWorld
 
 NO_WAY = (
@@ -316,3 +317,109 @@ def test_a_plan_stops_no_more_than_one_write_carries() -> None:
     assert len(world.decide().stops) == DEFAULT_KNOBS.service_stops_max
     world.converge()
     assert not world.service.tasks
+
+
+# -- tasks that retire
+
+
+def retire(world: ServiceWorld, count: int, by_s: float = 1000.0) -> list[str]:
+    """The oldest ones that live."""
+    task_ids = [task.task_id for task in world.service.tasks][:count]
+    for task_id in task_ids:
+        world.update(task_id, retires_by=world.service.now + by_s)
+    return task_ids
+
+
+def test_another_task_is_healthy_before_one_that_retires_is_stopped() -> None:
+    world = steady(2)
+    [gone] = retire(world, 1)
+    assert counts(world.decide()) == (0, 1)
+    world.settle()
+    [fresh] = world.of(Standing.COMING)
+    world.run(fresh.task_id)
+    assert counts(world.decide()) == (0, 0), "it does not count yet"
+    world.pass_time(40)
+    plan = world.decide()
+    assert [(stop.task_id, stop.why) for stop in plan.stops] == [
+        (gone, "Service web: ECS is performing maintenance on the underlying infrastructure hosting the task")
+    ]
+    world.converge()
+    assert world.service.is_steady and world.rollout_state() is RolloutState.COMPLETED
+    assert world.events[-2:] == [
+        f"(service web) has stopped 1 running tasks: (task {gone}).",
+        "(service web) has reached a steady state.",
+    ]
+
+
+def test_a_low_minimum_does_not_make_retiring_tasks_stop_before_others_run() -> None:
+    world = steady(4, 25, 200)
+    retire(world, 4)
+    assert counts(world.decide()) == (0, 4)
+
+
+def test_where_no_task_may_be_beside_it_one_at_a_time_goes() -> None:
+    world = steady(4, 25, 100)
+    retire(world, 4)
+    seen = 0
+    while any(task.retires_by is not None for task in world.service.tasks):
+        world.settle()
+        assert len(world.of(Standing.HEALTHY)) >= 3
+        for task in world.of(Standing.LEAVING):
+            world.end(task.task_id)
+            seen += 1
+        world.settle()
+        for task in world.of(Standing.COMING):
+            world.run(task.task_id)
+        world.pass_time(40)
+    assert seen == 4
+
+
+def test_where_the_limits_leave_no_way_it_stays_and_that_is_told() -> None:
+    world = steady(2, 100, 100)
+    retire(world, 1, by_s=0.0)
+    world.settle()
+    assert len(world.of(Standing.HEALTHY)) == 2 and world.events == [NO_WAY]
+
+
+def test_its_protection_holds_until_its_account_s_wait_is_over() -> None:
+    world = steady(1)
+    [held] = retire(world, 1, by_s=500.0)
+    world.update(held, protected_until=world.service.now + 1000)
+    world.settle()
+    [fresh] = world.of(Standing.COMING)
+    world.run(fresh.task_id)
+    world.pass_time(40)
+    plan = world.settle()
+    assert world.task(held).desired_status == "RUNNING" and plan.wake_at is not None
+    assert plan.wake_at == world.task(held).retires_by
+    world.pass_time(plan.wake_at - world.service.now)
+    assert [stop.task_id for stop in world.decide().stops] == [held]
+
+
+def test_a_task_that_may_stay_after_all_stays_and_the_one_too_many_goes() -> None:
+    world = steady(1)
+    [kept] = retire(world, 1)
+    world.settle()
+    world.update(kept, retires_by=None)
+    world.converge()
+    assert [task.task_id for task in world.service.tasks] == [kept] and world.service.is_steady
+
+
+def test_of_a_failed_deployment_nothing_retires() -> None:
+    """Nothing would be started in its place."""
+    world = ServiceWorld(2, breaker=Breaker(enable=True))
+    for _ in range(20):
+        world.settle()
+        for task in world.of(Standing.COMING)[:1]:
+            world.end(task.task_id, "TaskFailedToStart")
+        world.pass_time(900)
+    assert world.rollout_state() is RolloutState.FAILED
+    retire(world, 2)
+    assert counts(world.decide()) == (0, 0)
+
+
+def test_a_failed_deployment_scales_in_as_if_nothing_of_it_retired() -> None:
+    world = steady(3)
+    world.change(deployments=(structs.replace(world.primary, rollout_state=RolloutState.FAILED),), desired_count=1)
+    retire(world, 1)
+    assert counts(world.decide()) == (2, 0)

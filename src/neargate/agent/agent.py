@@ -33,7 +33,7 @@ from ..link.session import (
     WithdrawVpc,
 )
 from ..log import get_logger
-from ..model.capacity import HostFacts, HostPlatform
+from ..model.capacity import OLD_MACHINES_MAX, HostFacts, HostPlatform
 from ..model.flow_logs import FlowLogBatch
 from ..model.knobs import Knobs
 from ..model.lifecycle import StopCode
@@ -545,6 +545,7 @@ class Agent:
             machines=engine.machines,
             used_memory_mib=self._use.memory_mib(used),
             use=self._use.look(self._world.monotonic(), cpu_ns, self._disk_watch.used_bytes, engine),
+            old_machines=engine.old_machines[:OLD_MACHINES_MAX],
             platform=below if self._facts.platform else None,
             accepts_tasks=reason is None,
             reason=reason,

@@ -10,7 +10,7 @@ from ..placement.feasible import DRAINING
 from .ledger import Host, Ledger
 from .own_hosts import GIVEN_UP
 
-_PASSING = ("refused_plans", "flow_log_skips", "machines", "used_memory_mib", "use")
+_PASSING = ("refused_plans", "flow_log_skips", "machines", "used_memory_mib", "use", "old_machines")
 
 
 def is_known(before: HostFacts, now: HostFacts) -> bool:

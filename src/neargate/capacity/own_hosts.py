@@ -66,6 +66,10 @@ class HostPools:
         """Nothing new comes to it."""
         return host_id in self.words
 
+    def said(self, word: str) -> frozenset[str]:
+        """Hosts of which that was said."""
+        return frozenset(host for host, said in self.words.items() if said == word)
+
     def wanted_by(self, account: str, cluster: str) -> str:
         """The pool whose hosts take the cluster's tasks."""
         if not self._pools:

@@ -1,5 +1,6 @@
 """`neargate hosts`: whose own hosts are and what is said of them, asked and changed at the operator's socket."""
 
+from collections.abc import Iterator
 from typing import Any
 
 from . import config as configs
@@ -8,10 +9,16 @@ from .host_use import used
 from .inspect import table
 from .paths import RegionPaths
 from .problems import Problem
+from .stories.task import moment
 
 _COLUMNS = (
     *("HOST", "ZONE", "STATE", "TASKS", "KEPT FOR", "NODES", "TASKS OF", "SANDBOX", "MEMORY USED/RESERVED/ALL MiB"),
     "SOFTWARE",
+)
+
+_GO = (
+    "those of services go when others run in their places; the others stay as long as their account's "
+    "fargateTaskRetirementWaitPeriod says (7 days unless it says otherwise), and are stopped then: neargate hosts"
 )
 
 
@@ -37,7 +44,8 @@ def listed(paths: RegionPaths) -> str:
         )
     if len(rows) == 1:
         return "no host has joined this region"
-    return "\n".join([*table(rows), *used(hosts), *_machines(hosts), *_strays(hosts), *_refused(hosts)])
+    machines = [*used(hosts), *_machines(hosts), *_old_machines(hosts), *_retiring(hosts)]
+    return "\n".join([*table(rows), *machines, *_strays(hosts), *_refused(hosts)])
 
 
 def _state(host: dict[str, Any]) -> str:
@@ -75,6 +83,36 @@ def _software(host: dict[str, Any]) -> str:
     named = [("", host.get("software")), ("kernel ", below.get("kernel"))]
     named += [("guest image ", below.get("guest_image")), ("VMM ", below.get("vmm"))]
     return ", ".join(f"{name}{release}" for name, release in named if release) or "-"
+
+
+def _old_machines(hosts: list[dict[str, Any]]) -> Iterator[str]:
+    """A server of the release before says nothing of them."""
+    for host in hosts:
+        if host.get("old_machines"):
+            how = "" if host["is_rolled_out"] else "; they stay until: neargate hosts rollout"
+            yield f"{host['host_id']}: {_machines_with_old(host['old_machines'])}{how}"
+
+
+def _machines_with_old(count: int) -> str:
+    return (
+        f"{_tasks(count)} in {'a machine' if count == 1 else 'machines'} of another guest image or VMM than it has now"
+    )
+
+
+def _tasks(count: int) -> str:
+    return f"{count} task{'' if count == 1 else 's'}"
+
+
+def _retiring(hosts: list[dict[str, Any]]) -> Iterator[str]:
+    for host in hosts:
+        told = host.get("retiring") or {"served": 0, "alone": 0}
+        parts = (
+            [f"{_tasks(told['served'])} of services, as soon as others run in their places"] if told["served"] else []
+        )
+        if told["alone"]:
+            parts.append(f"{_tasks(told['alone'])} of none, the first on {moment(told['next_at'])}")
+        if parts:
+            yield f"{host['host_id']} loses {'; '.join(parts)}"
 
 
 def _strays(hosts: list[dict[str, Any]]) -> list[str]:
@@ -116,8 +154,27 @@ def drain(paths: RegionPaths, host: str) -> str:
         go = "go to other hosts" if any(map(_takes, others)) else "stay, as no other host takes them"
         lines.append(f"{made['nodes']} nodes of load balancers and gateways there {go}: neargate hosts")
     if made["tasks"]:
-        lines.append(f"{made['tasks']} tasks run there; they stay until they end")
+        lines.append(f"{made['tasks']} tasks run there: {_GO}")
     return "\n".join(lines)
+
+
+def rollout(paths: RegionPaths) -> str:
+    """An older host is emptied by hand: how many at a time may go, its operator knows."""
+    made = ask(paths, "hosts-rollout")
+    lines = [f"machines of tasks are to have what new ones get: {'; '.join(made['software'])}"]
+    lines += [f"{host}: {_machines_with_old(count)}" for host, count in sorted(made["old_machines"].items())]
+    lines.append(_GO if made["old_machines"] else "no host that is connected says that any task has another")
+    for host in made["older_hosts"]:
+        lines.append(
+            f"{host} itself has older software than another host: neargate hosts drain {host}, renew it, neargate "
+            f"hosts resume {host}"
+        )
+    return "\n".join(lines)
+
+
+def call_off(paths: RegionPaths) -> str:
+    ask(paths, "hosts-rollout-off")
+    return "tasks stay in the machines that they have; what was stopped already is not started again"
 
 
 def _takes(host: dict[str, Any]) -> bool:

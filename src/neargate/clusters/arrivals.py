@@ -25,7 +25,7 @@ from ..link.messages import (
     TagsAsk,
 )
 from ..model.balancing import DRAINING, HEALTHY, INITIAL, UNHEALTHY, UNUSED, NodeReport
-from ..model.capacity import HostFacts, HostPlatform, HostUse
+from ..model.capacity import OLD_MACHINES_MAX, HostFacts, HostPlatform, HostUse
 from ..model.launch import ContainerReport, MemoryAtKill, TaskReport
 
 INTEGER_MAX = 2**63 - 1  # SQLite's
@@ -88,6 +88,8 @@ def facts_problem(facts: HostFacts) -> str | None:
     releases = (below.kernel, below.guest_image, below.vmm)
     if not _are_short(*texts, *releases, facts.last_stray, facts.refused_pools):
         return "a host's texts have at most 255 characters"
+    if len(facts.old_machines) > OLD_MACHINES_MAX or not all(map(_ID.fullmatch, facts.old_machines)):
+        return "a host's old machines are too many, or the name of one is none"
     sizes = (facts.capacity.cpu_units, facts.capacity.memory_mib, facts.capacity.disk_gib)
     overhead = (facts.overhead.memory_mib, facts.overhead.memory_part)
     counts = (facts.strays, facts.refused_plans, facts.flow_log_skips, facts.machines, facts.used_memory_mib)

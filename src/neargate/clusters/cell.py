@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from ..definitions.tags import Tags
+from ..interfaces.retiring import RetirementRules
 from ..interfaces.roles import (
     CapacityManager,
     Documents,
@@ -38,6 +39,7 @@ from .registrations import Refusals
 from .releases import Releases
 from .reports import ReportOutcome, Reports
 from .restoring import Restoring
+from .retiring import NoRules, Retiring
 from .schema import MIGRATIONS
 from .services.manager import CellServices, NoNetworks, ServicesWay
 from .spot import Spot
@@ -64,6 +66,7 @@ class Cell:
         quotas: QuotaValues,
         kernels: KernelGrants,
         services_way: ServicesWay,
+        retirement: RetirementRules,
     ) -> None:
         self.name = name
         self.incarnation = incarnation
@@ -80,15 +83,7 @@ class Cell:
         self._pins = ImagePins()
         self._reports = Reports(world, store, knobs, self.calls, self._pins, self._task_stopped, self._served)
         self._stopping = Stopping(world, store, knobs, self.orders.ring_stop, self._task_stopped, self._served)
-        self.spot = Spot(
-            world,
-            store,
-            knobs,
-            capacities=capacities,
-            interrupt=self._stopping.interrupt,
-            go=self.orders.ring_run,
-            ring=self.orders.ring_stop,
-        )
+        self.spot = self._made_spot(capacities, knobs)
         self._launching = Launching(
             world,
             store,
@@ -118,9 +113,23 @@ class Cell:
             ring=self.orders.ring_stop,
             freed=self._releases.wake,
         )
+        self.retiring = Retiring(
+            world, store, knobs, rules=retirement, stop=self._stopping.retire, served=self.services.task_changed
+        )
         self.sweepers = Sweepers(world, store, capacities, knobs, self._pins, self._stopping.end_without_host)
         self._restoring = Restoring(world, store, capacities, self.sweepers)
         self.operator = OperatorView(store, self.stop_task, self.services.rest, self.services.stop_at_once)
+
+    def _made_spot(self, capacities: Mapping[str, CapacityManager], knobs: Knobs) -> Spot:
+        return Spot(
+            self._world,
+            self._store,
+            knobs,
+            capacities=capacities,
+            interrupt=self._stopping.interrupt,
+            go=self.orders.ring_run,
+            ring=self.orders.ring_stop,
+        )
 
     async def load(self) -> None:
         """Rebuild what is kept in memory from the database, and in the zones what they have lost."""
@@ -138,6 +147,7 @@ class Cell:
         self._world.spawn(self._releases.run(), f"{self.name}-releases")
         self._world.spawn(self._stopping.run(), f"{self.name}-stopping")
         self._world.spawn(self.spot.run(), f"{self.name}-spot")
+        self._world.spawn(self.retiring.run(), f"{self.name}-retiring")
 
     def start_services(self) -> None:
         """Apart from `start`: it launches tasks by itself, and that is not before everything that takes room and
@@ -220,7 +230,8 @@ class Cell:
         return await self._reading.list_tasks(account, cluster, wanted, limit, after)
 
     async def explain_task(self, task_id: str) -> dict[str, Any]:
-        return await self._reading.explain_task(task_id)
+        told = await self._reading.explain_task(task_id)
+        return {**told, "retirement": await self.retiring.explain(task_id)}
 
     async def log_target(self, host_id: str, task_id: str, container: str) -> LogTarget | None:
         """Which stream a container may write: known here, so that an agent cannot choose."""
@@ -278,6 +289,7 @@ async def open_cell(
     quotas: QuotaValues | None = None,
     services_way: ServicesWay | None = None,
     kernels: KernelGrants | None = None,
+    retirement: RetirementRules | None = None,
 ) -> Cell:
     """Open (or make) the cell's database and start its loops, but for the sweepers (`start_sweepers`).
 
@@ -297,6 +309,7 @@ async def open_cell(
         quotas=quotas or DefaultQuotas(),
         kernels=kernels or NoGrants(),
         services_way=services_way or ServicesWay(networks=NoNetworks()),
+        retirement=retirement or NoRules(),
     )
     await cell.load()
     cell.start()

@@ -184,6 +184,7 @@ class Gateway:
                 raise ChannelClosed(f"the zone's database is busy: {busy}") from None
         older = self._older(connection, facts.host_id)
         self._connections[facts.host_id] = connection
+        self._cell.retiring.heard(facts)
         if older is None:
             _log.info("host connected", host=facts.host_id, zone=facts.zone, software=facts.software)
         elif older is not connection:

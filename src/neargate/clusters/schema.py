@@ -212,4 +212,11 @@ MIGRATIONS: tuple[str, ...] = (
     CREATE INDEX task_targets_group ON task_targets (grp);
     ALTER TABLE service_tasks ADD COLUMN target BLOB;
     """,
+    # Tasks of which was told that what is below them is to go: since when, and not before when a task of no service is
+    # stopped for it (one of a service is replaced at once, protected ones at the latest then).
+    """
+    CREATE TABLE retirements (
+        task TEXT PRIMARY KEY, noticed_at REAL NOT NULL, due_at REAL NOT NULL, cause TEXT NOT NULL
+    ) WITHOUT ROWID;
+    """,
 )

@@ -7,10 +7,11 @@ host is derived from the row (orders.py), so a stop is accepted while agent or h
 import asyncio
 from collections.abc import Callable, Sequence
 
-from ..interfaces.store import Overloaded, Refused, Store
+from ..interfaces.store import Overloaded, Refused, Statement, Store
 from ..model.errors import InvalidParameter, ServiceUnavailable
 from ..model.knobs import Knobs
 from ..model.lifecycle import StopCode
+from ..scheduling.services.messages import MAINTENANCE
 from ..scheduling.task_document import Change, ask_to_stop, stop_without_host
 from ..world import World
 from .task_table import TaskRow, changed_task, rows_by_id, with_tags, write_updates
@@ -59,8 +60,21 @@ class Stopping:
         """A Spot task gives its room back: its notice, its SIGTERM and, as long after as it asked for, its SIGKILL."""
         await self._ask_to_stop(task_id, StopCode.SPOT_INTERRUPTION, INTERRUPTED)
 
+    async def retire(self, task_id: str, guard: Statement) -> None:
+        """For maintenance, if the guard holds. A task that is gone, or to stop already, is left as it is."""
+        try:
+            await self._ask_to_stop(task_id, StopCode.SERVICE_SCHEDULER_INITIATED, MAINTENANCE, guard=guard)
+        except InvalidParameter:
+            return  # it stopped, and was forgotten
+
     async def _ask_to_stop(
-        self, task_id: str, code: StopCode, reason: str, *, of: tuple[str, str] | None = None
+        self,
+        task_id: str,
+        code: StopCode,
+        reason: str,
+        *,
+        of: tuple[str, str] | None = None,
+        guard: Statement | None = None,
     ) -> bytes:
         for _ in range(_ATTEMPTS_MAX):
             row = (await rows_by_id(self._store, [task_id])).get(task_id)
@@ -70,8 +84,10 @@ class Stopping:
                 return with_tags(row.doc, row.tags)
             change = ask_to_stop(row.document(), code, reason)
             try:
-                doc = await self._store_change(row, change)
-            except Refused:
+                doc = await self._store_change(row, change, guard)
+            except Refused as refused:
+                if guard is not None and refused.name == guard.name:
+                    return with_tags(row.doc, row.tags)
                 continue  # a report changed the row in between: decide again on what is there now
             self._asked(row.host)
             self._unlaunched.set()
@@ -129,10 +145,10 @@ class Stopping:
         self._stopped([row._replace(stop_code=change.document.get("stopCode"))])
         return True
 
-    async def _store_change(self, row: TaskRow, change: Change) -> bytes:
+    async def _store_change(self, row: TaskRow, change: Change, guard: Statement | None = None) -> bytes:
         now = self._world.now()
         update = changed_task(row, change, report_seq=row.report_seq, stages=row.stages, now=now)
-        await write(self._store, write_updates([update]))
+        await write(self._store, [*([guard] if guard is not None else []), *write_updates([update])])
         if row.service is not None:
             self._served([row])
         return with_tags(update.doc, row.tags)

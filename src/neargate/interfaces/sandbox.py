@@ -193,7 +193,8 @@ class Terminal(Protocol):
 class SandboxFacts(Struct, frozen=True, kw_only=True):
     """`kind`: what isolates tasks, as `HostFacts.sandbox`. `overhead`: what a task takes of the host's memory beside
     its size. `machines`: how many run. `guest_image`, `vmm`: as `HostPlatform`. `waiting`: machines of no task, by
-    size. `starts`: how many machines waited, went on from a saved one, booted, since the engine began."""
+    size. `starts`: how many machines waited, went on from a saved one, booted, since the engine began.
+    `old_machines`: as `HostFacts`."""
 
     kind: str = "container"
     overhead: TaskOverhead = TaskOverhead()
@@ -202,6 +203,7 @@ class SandboxFacts(Struct, frozen=True, kw_only=True):
     vmm: str = ""
     waiting: tuple[WaitingMachines, ...] = ()
     starts: tuple[int, int, int] = (0, 0, 0)
+    old_machines: tuple[str, ...] = ()
 
 
 class Sandbox(Protocol):

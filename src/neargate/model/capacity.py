@@ -67,6 +67,9 @@ class HostUse(Struct, frozen=True, kw_only=True):
     came_cold: int = 0
 
 
+OLD_MACHINES_MAX = 1000  # that a host names at a time; the next ones when these are gone
+
+
 class HostFacts(Struct, frozen=True, kw_only=True):
     """What an agent says of its machine when it registers."""
 
@@ -88,6 +91,7 @@ class HostFacts(Struct, frozen=True, kw_only=True):
     machines: int = 0  # that run on it now, of tasks
     used_memory_mib: int = 0  # by all its tasks together, rounded up to a step; `overhead` is in it
     use: HostUse | None = None  # None: an agent of a release that does not say
+    old_machines: tuple[str, ...] = ()  # tasks whose machine has another guest image or VMM than new ones here get
     refused_pools: str = ""  # which pools of public addresses it does not let the region have, and why
 
 

@@ -158,6 +158,7 @@ class Knobs(Struct, frozen=True, kw_only=True):
     service_deregister_wait_s: float = 30.0  # for a region that takes no target back; then the task stops all the same
     service_targets_retry_max_s: float = 15.0  # between attempts at a target's step that fails, at most
     service_leaving_wait_s: float = 30.0  # a task is stopped although its names could not be taken away for so long
+    retirement_look_s: float = 30.0  # between looks at tasks that retire, and at hosts that are emptied
     service_rest_s: float = 60.0  # after the operator asked all tasks to stop nothing is started; each ask renews it
     service_inactive_keep_s: float = 24 * 3600.0  # a deleted service is described
     service_inactive_max: int = 10_000  # of all accounts; above it the oldest are forgotten sooner

@@ -12,12 +12,14 @@ from typing import Any
 import msgspec
 
 from ..capacity.manager import Capacity, open_capacity
+from ..capacity.own_hosts import DRAINING, GIVEN_UP, HostPools
 from ..clusters.cell import Cell, open_cell
 from ..clusters.reports import ReportOutcome
 from ..clusters.services.manager import ServicesWay
 from ..clusters.services.registries import NoRegistries
 from ..clusters.services.starting import LaunchRate
 from ..interfaces.discovery import TaskRegistries
+from ..interfaces.retiring import Software
 from ..interfaces.roles import Documents, RunTaskRequest
 from ..interfaces.store import Row, Statement, Store, Value
 from ..model.capacity import HostCapacity, HostFacts, SubnetView
@@ -191,6 +193,27 @@ class RigNetworks:
         return self.addresses(account, cluster, service)
 
 
+class RigRules:
+    """Who retires, as a region would say. `pools`: of the process that runs now."""
+
+    def __init__(self) -> None:
+        self.pools = HostPools()
+        self.software: frozenset[Software] = frozenset()
+        self.waits_s: dict[str, float] = {}
+
+    def emptied(self) -> frozenset[str]:
+        return self.pools.said(DRAINING)
+
+    def given_up(self) -> frozenset[str]:
+        return self.pools.said(GIVEN_UP)
+
+    def rolled_out(self) -> frozenset[Software]:
+        return self.software
+
+    def wait_s(self, account: str) -> float:
+        return self.waits_s.get(account, 7 * 86_400.0)
+
+
 class CellRig:
     """`kill` and `reopen` are a process's end and its next start over the same disk."""
 
@@ -201,6 +224,7 @@ class CellRig:
         self.networks = RigNetworks()
         self.launch_rate: LaunchRate | None = None
         self.targets = FakeTargets()
+        self.rules = RigRules()
         self.open_registries: Callable[[], Awaitable[TaskRegistries]] = _no_registries
         self._host = host
         self.stores: FaultyStores
@@ -210,6 +234,9 @@ class CellRig:
     async def open(self) -> None:
         self.targets.restarted()
         self.stores = FaultyStores(self.world, self.knobs, self.disk)
+        words = self.rules.pools.words
+        self.rules.pools = HostPools()
+        await self.rules.pools.become({}, words)
         for n, zone in enumerate(ZONES):
             self.capacities[zone] = await open_capacity(
                 self.world,
@@ -219,6 +246,7 @@ class CellRig:
                 zones=(zone,),
                 public_pool=f"198.18.{n}.0/24",
                 knobs=self.knobs,
+                pools=self.rules.pools,
             )
             await self.capacities[zone].register_host(
                 HostFacts(host_id=host_of(zone), boot_id="1", capacity=self._host, sandbox="simulated", zone=zone)
@@ -235,11 +263,18 @@ class CellRig:
                 registries=await self.open_registries(),
                 rate=self.launch_rate,
             ),
+            retirement=self.rules,
         )
         await self.stores.cell_store.read_claims()
         self.cell.start_services()
         for zone in ZONES:
             await self.cell.host_keys.admit(host_of(zone), key_of(host_of(zone)).public)
+
+    async def say(self, host_id: str, word: str = "") -> None:
+        """The operator's word of a host; without one, none holds any more."""
+        others = {host: said for host, said in self.rules.pools.words.items() if host != host_id}
+        await self.rules.pools.become({}, {**others, host_id: word} if word else others)
+        self.cell.retiring.wake()
 
     async def kill(self) -> None:
         """Every loop of the process ends here; nothing of its memory is kept."""

@@ -66,6 +66,7 @@ class FakeImage(Struct):
 class FakeSandbox:
     def __init__(self, clock: Callable[[], float]) -> None:
         self.faults = Faults()
+        self.old_machines: tuple[str, ...] = ()
         self.images: dict[str, FakeImage] = {}
         self.containers: dict[str, FakeContainer] = {}
         self.programs: dict[str, Program] = {}  # by container name
@@ -144,7 +145,13 @@ class FakeSandbox:
     def facts(self) -> SandboxFacts:
         if not self.is_machine:
             return SandboxFacts()
-        return SandboxFacts(kind="microvm", overhead=MACHINE_OVERHEAD, guest_image="6.1 guest", vmm="fake 1")
+        return SandboxFacts(
+            kind="microvm",
+            overhead=MACHINE_OVERHEAD,
+            guest_image="6.1 guest",
+            vmm="fake 1",
+            old_machines=self.old_machines,
+        )
 
     async def start(self) -> None:
         await self._enter("start")

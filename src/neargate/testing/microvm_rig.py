@@ -148,6 +148,7 @@ class MicroVmRig:
         self.cgroups = FakeHostCgroups()  # of machines that are no task's
         self.snapshots = base / "snapshots"
         self.notes: list[str] = []
+        self.release = "6.1 guest"  # of the guest image that is installed
         self.usable: tuple[Accelerator, ...] = ("tcg",)
         self.boot_id = ""  # of the host; empty: no agent keeps for the next how machines are run
         self.knobs = replace(DEFAULT_KNOBS, microvm_hello_s=5.0)
@@ -167,7 +168,7 @@ class MicroVmRig:
                     kernel="/guest/vmlinux",
                     initramfs="/guest/initramfs.cpio",
                     tools="/guest/tools.erofs",
-                    release="6.1 guest",
+                    release=self.release,
                 ),
                 accelerators=Accelerators(
                     self.usable, Kept(file=self.base / "accelerator", boot_id=self.boot_id) if self.boot_id else None

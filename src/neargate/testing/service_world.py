@@ -226,7 +226,9 @@ class ServiceWorld:
         if not open_zones:
             return None
         occupied = Counter(
-            task.zone for task in self.service.tasks if task.is_wanted and task.deployment_id == deployment_id
+            task.zone
+            for task in self.service.tasks
+            if task.is_wanted and task.retires_by is None and task.deployment_id == deployment_id
         )
         task = ServiceTask(
             task_id=f"task-{self._next_id()}",
@@ -295,12 +297,14 @@ def _check_limits(service: Service, plan: ServicePlan, stops: list[ServiceTask],
     if healthy_stops and healthy - healthy_stops < limits.floor(service):
         raise Broken(f"{healthy} healthy tasks less {healthy_stops} are fewer than {limits.floor(service)}")
     _check_serving(service, stops)
+    _check_retiring(service, plan, stops, standings)
     wanted = sum(standing < Standing.LEAVING for standing in standings.values())
     after = wanted - len(stops) + sum(start.count for start in plan.starts)
     if plan.starts and after > limits.ceiling(service):
         raise Broken(f"{after} tasks are more than {limits.ceiling(service)}")
     for task in stops:
         is_protected = task.protected_until is not None and service.now < task.protected_until
+        is_protected = is_protected and (task.retires_by is None or service.now < task.retires_by)
         if is_protected and standings[task.task_id] is not Standing.UNHEALTHY:
             raise Broken("a protected task is stopped")
 
@@ -320,3 +324,22 @@ def _check_serving(service: Service, stops: list[ServiceTask]) -> None:
     left = serving.difference(task.task_id for task in stops)
     if left != serving and len(left) < limits.floor(service):
         raise Broken(f"{len(left)} healthy targets are fewer than {limits.floor(service)}")
+
+
+def _check_retiring(
+    service: Service, plan: ServicePlan, stops: list[ServiceTask], standings: dict[str, Standing]
+) -> None:
+    """Others come first, where the service may have more tasks than it wants; else one at a time goes."""
+    reasons = {stop.task_id: stop.why for stop in plan.stops}
+    primary = next(deployment for deployment in service.deployments if deployment.is_primary)
+    retired = [task for task in stops if reasons[task.task_id] == messages.maintenance(service.name)]
+    retired = [task for task in retired if task.deployment_id == primary.deployment_id]
+    if any(task.retires_by is None for task in retired):
+        raise Broken("a task is retired that was not to retire")
+    if any(task.deployment_id != primary.deployment_id for task in service.tasks if task.is_wanted):
+        return  # a rolling update goes down to the floor by itself
+    stopped = {task.task_id for task in stops}
+    healthy = {task_id for task_id, standing in standings.items() if standing is Standing.HEALTHY}
+    least = service.desired_count - (limits.ceiling(service) == service.desired_count)
+    if healthy.intersection(task.task_id for task in retired) and len(healthy - stopped) < least:
+        raise Broken("a healthy task is retired before another has its place")

@@ -7,13 +7,14 @@ from ..paths import RegionPaths
 from ..saying import say
 
 Given = argparse.Namespace
-_DRAIN = "empty a host before it goes: nothing new comes, load balancers' nodes go to others, tasks end by themselves"
+_DRAIN = "empty a host before it goes: nothing new comes, load balancers' nodes and services' tasks go to others"
+_ROLLOUT = "after a new guest image or VMM was installed: tasks in machines of others retire on hosts that have it"
 _GIVE_UP = "of a host that is away: it runs nothing any more, so what had a place there may go on elsewhere as it was"
 
 
 def hosts_options(hosts: argparse.ArgumentParser) -> list[argparse.ArgumentParser]:
     """`hosts` alone lists. The verbs, for what all commands have."""
-    names = "list|keep|share|drain|give-up|resume"
+    names = "list|keep|share|drain|give-up|resume|rollout"
     verbs = hosts.add_subparsers(metavar=names, help="without one: list", parser_class=Parser)
     listed = verbs.add_parser("list", help="hosts and whose own they are")
     listed.set_defaults(command=hosts_list)
@@ -31,9 +32,12 @@ def hosts_options(hosts: argparse.ArgumentParser) -> list[argparse.ArgumentParse
     text = "take back drain or give-up: the host takes tasks again"
     resume = verbs.add_parser("resume", help=text, description=text)
     resume.set_defaults(command=_resume)
+    rollout = verbs.add_parser("rollout", help=_ROLLOUT, description=_ROLLOUT)
+    rollout.set_defaults(command=_rollout)
+    rollout.add_argument("--off", action="store_true", help="call it off: tasks stay in the machines they have")
     for verb in (keep, share, drain, give_up, resume):
         verb.add_argument("host", metavar="HOST", help="host id; the first characters are enough")
-    return [listed, keep, share, drain, give_up, resume]
+    return [listed, keep, share, drain, give_up, resume, rollout]
 
 
 def hosts_list(_: Given, paths: RegionPaths) -> int:
@@ -61,6 +65,13 @@ def _drain(given: Given, paths: RegionPaths) -> int:
     from ..hosts import drain
 
     say(drain(paths, given.host))
+    return 0
+
+
+def _rollout(given: Given, paths: RegionPaths) -> int:
+    from ..hosts import call_off, rollout
+
+    say(call_off(paths) if given.off else rollout(paths))
     return 0
 
 

@@ -1,5 +1,5 @@
 """What the operator's socket answers about hosts: lists them, keeps one for somebody, shares it again, and takes the
-operator's word that one is to be emptied, or that it runs nothing any more.
+operator's word that one is to be emptied, that it runs nothing any more, or what machines are to be made of.
 """
 
 from typing import Any
@@ -7,6 +7,8 @@ from typing import Any
 import msgspec
 
 from ...capacity.own_hosts import DRAINING, GIVEN_UP, NO_WORD, NOBODYS, pool_name
+from ...model.capacity import HostPlatform
+from ...placement.software import Software, software_of
 from ...region import Region
 from ..admin import Handler
 from .hosts_seen import all_hosts
@@ -14,8 +16,8 @@ from .hosts_seen import all_hosts
 Answer = dict[str, Any]
 _SHOWN = (
     *("host_id", "zone", "connected", "tasks", "nodes", "pool", "strays", "last_stray", "refused_pools"),
-    *("accounts", "software", "platform", "sandbox", "overhead", "machines", "used_memory_mib", "reserved", "offered"),
-    "use",
+    *("architecture", "accounts", "software", "platform", "sandbox", "overhead", "machines", "used_memory_mib", "use"),
+    *("reserved", "offered"),
 )
 
 
@@ -32,6 +34,8 @@ def handlers(region: Region) -> dict[str, Handler]:
         "hosts-drain": desk.drain,
         "hosts-give-up": desk.give_up,
         "hosts-resume": desk.resume,
+        "hosts-rollout": desk.rollout,
+        "hosts-rollout-off": desk.call_off,
     }
 
 
@@ -49,7 +53,18 @@ class HostsDesk:
             for host_id in {**pools.kept, **pools.words}
             if host_id not in known
         ]
-        said = [{**host, "word": pools.word(host["host_id"])} for host in hosts]
+        retiring = self._region.cell.retiring
+        by_host, old = await retiring.by_host(), retiring.old_machines()
+        said = [
+            {
+                **host,
+                "word": pools.word(host["host_id"]),
+                "retiring": by_host.get(host["host_id"]),
+                "old_machines": old.get(host["host_id"], 0),
+                "is_rolled_out": _machines_of(host) in self._region.rollouts.software,
+            }
+            for host in hosts
+        ]
         return {"hosts": sorted(said, key=lambda host: str(host["host_id"]))}
 
     async def keep(self, request: Answer) -> Answer:
@@ -85,6 +100,24 @@ class HostsDesk:
         """Raises HostRefused."""
         return await self._say(await self._host(request), NO_WORD)
 
+    async def rollout(self, _: Answer) -> Answer:
+        """What machines get on the hosts that are connected is what all machines there are to have. Raises
+        HostRefused."""
+        hosts = [host for host in (await self.listed({}))["hosts"] if host["connected"]]
+        software = {found for host in hosts if (found := _machines_of(host)) is not None}
+        if not software:
+            raise HostRefused("no connected host has microVMs, and what is below containers changes with their host")
+        await self._region.rollouts.begin(software)
+        return {
+            "software": [", ".join(filter(None, one)) for one in sorted(software)],
+            "old_machines": {host["host_id"]: host["old_machines"] for host in hosts if host["old_machines"]},
+            "older_hosts": sorted(_older(hosts)),
+        }
+
+    async def call_off(self, _: Answer) -> Answer:
+        await self._region.rollouts.begin(())
+        return {}
+
     async def _say(self, host: Answer, word: str) -> Answer:
         await self._region.own_hosts.say(host["host_id"], word)
         return {"host": host["host_id"], "tasks": host["tasks"], "nodes": host["nodes"]}
@@ -110,3 +143,23 @@ class HostsDesk:
     async def _is_active(self, account: str, cluster: str) -> bool:
         found = await self._region.cell.describe_clusters(account, [cluster], frozenset())
         return any(msgspec.json.decode(doc)["status"] == "ACTIVE" for doc in found.documents)
+
+
+def _machines_of(host: Answer) -> tuple[str, str] | None:
+    """What its tasks' machines are made of now; None where they have none."""
+    below = host.get("platform") or {}
+    return (below["guest_image"], below["vmm"]) if below.get("guest_image") else None
+
+
+def _older(hosts: list[Answer]) -> list[str]:
+    """Ids of hosts whose software is older than another's of the same architecture."""
+    newest: dict[str, Software] = {}
+    for host in hosts:
+        kind = host["architecture"]
+        newest[kind] = max(newest.get(kind, ()), _software(host))
+    return [host["host_id"] for host in hosts if _software(host) < newest[host["architecture"]]]
+
+
+def _software(host: Answer) -> Software:
+    below = host["platform"]
+    return software_of(host["software"], None if below is None else HostPlatform(**below))

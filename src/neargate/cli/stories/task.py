@@ -25,6 +25,7 @@ def story(facts: Facts, now: float, option: str = "") -> list[str]:
         ("asked for", _asked(task)),
         ("who", _who(facts.get("calls") or [])),
         ("placed", _placed(facts)),
+        ("retires", _retires(facts)),
         ("containers", [line for item in task.get("containers", []) for line in _container(item, facts)]),
         ("what happened (UTC)", _happened(facts["events"])),
         ("where its start went (ms)", _start(facts["stages_ms"])),
@@ -43,7 +44,7 @@ def _headline(task: Facts, now: float) -> str:
     if begun is None:
         text = status
     elif status == "STOPPED":
-        text = f"STOPPED since {_moment(begun)} ({span(now - begun)} ago)"
+        text = f"STOPPED since {moment(begun)} ({span(now - begun)} ago)"
     else:
         text = f"{status} for {span(now - begun)}"
     return f"{text}, and is to stop" if task["desiredStatus"] == "STOPPED" and status != "STOPPED" else text
@@ -57,7 +58,7 @@ def _asked(task: Facts) -> list[str]:
         [
             ("definition", f"{definition} in cluster {str(task['clusterArn']).rpartition('/')[2]}"),
             ("size", f"{task['cpu']} CPU units, {task['memory']} MiB{f', {disk} GiB disk' if disk else ''}"),
-            ("when", f"{_moment(task['createdAt'])}{by}, group {task.get('group', '-')}"),
+            ("when", f"{moment(task['createdAt'])}{by}, group {task.get('group', '-')}"),
         ]
     )
 
@@ -80,6 +81,24 @@ def _placed(facts: Facts) -> list[str]:
         rows.append(("interface", f"{place['eni']}, {_attachment(task)}"))
         rows.append(("groups", ", ".join(place["groups"]) or "none"))
     return _columns(rows)
+
+
+def _retires(facts: Facts) -> list[str]:
+    """What is below the task is to go, and the task with it. A server of the release before does not say."""
+    told, task = facts.get("retirement"), facts["task"]
+    if not told or task["desiredStatus"] == "STOPPED":
+        return []
+    why = {"host": "its host is emptied", "machine": "its machine has another guest image or VMM than its host"}
+    rows = [("since", f"{moment(told['noticed_at'])}: {why.get(told['cause'], told['cause'])}")]
+    if _is_served(task):
+        rows.append(("how", "another task of its service runs first, then it is stopped"))
+    else:
+        rows.append(("stopped", f"{moment(told['due_at'])} (fargateTaskRetirementWaitPeriod of its account)"))
+    return _columns(rows)
+
+
+def _is_served(task: Facts) -> bool:
+    return str(task.get("group", "")).startswith("service:")
 
 
 def _address(place: Facts) -> str:
@@ -190,6 +209,8 @@ def next_step(facts: Facts, option: str = "") -> str:
     task = facts["task"]
     short, status = f"{_short(task['taskArn'])[:8]}{option}", str(task["lastStatus"])
     if status == "RUNNING" and task["desiredStatus"] == "RUNNING":
+        if _retires(facts) and not _is_served(task):
+            return "run another one in its place before it is stopped, if it is still wanted then"
         return f"nothing: it runs; follow its output with: neargate logs {short} --follow"
     if status == "STOPPED":
         return _after_stop(task, facts.get("memory") or {}, short)
@@ -314,7 +335,7 @@ def span(seconds: float) -> str:
     return f"{whole} s"
 
 
-def _moment(at: float) -> str:
+def moment(at: float) -> str:
     return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
 
 

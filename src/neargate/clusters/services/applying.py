@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from ...interfaces.store import Statement, Store
 from ...model.lifecycle import StopCode
 from ...scheduling.services import messages
-from ...scheduling.services.rollout import is_protected
+from ...scheduling.services.rollout import has_protection
 from ...scheduling.services.state import Deployment, RolloutState, ServicePlan, ServiceStatus
 from ...scheduling.task_document import ask_to_stop
 from ...world import World
@@ -202,7 +202,7 @@ def rollback_deployment(ident: str, revision: str, now: float) -> Deployment:
 
 def _unprotected(snapshot: Snapshot, plan: ServicePlan, now: float) -> list[Statement]:
     """Who was decided to stop as one without protection has none yet."""
-    known = {task.task_id for task in snapshot.service.tasks if is_protected(task, snapshot.service.now)}
+    known = {task.task_id for task in snapshot.service.tasks if has_protection(task, snapshot.service.now)}
     tasks = [stop.task_id for stop in plan.stops if stop.task_id not in known]
     if not tasks:
         return []

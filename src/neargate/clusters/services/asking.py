@@ -50,7 +50,11 @@ class Asking:
             raise NoPlace(NO_INSTANCES)
         self._subnets = _subnets(row.account, self._template.network.get("subnets") or (), networks, start.zone)
         self._groups = _groups(row.account, self._template.network, self._subnets[0].vpc_id, networks)
-        wanted = [task for task in snapshot.service.tasks if task.deployment_id == deployment_id and task.is_wanted]
+        wanted = [
+            task
+            for task in snapshot.service.tasks
+            if task.deployment_id == deployment_id and task.is_wanted and task.retires_by is None
+        ]
         self.spread_key = (row.account, row.cluster, deployment_id)
         self.spread = LiveSpread()
         self.spread.begin(self.spread_key, Counter(task.zone for task in wanted))

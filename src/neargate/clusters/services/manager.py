@@ -197,6 +197,10 @@ class CellServices:
             if row.service is not None:
                 self.registries.task_changed((row.account, row.cluster, row.service))
 
+    def task_changed(self, key: Key) -> None:
+        """What is decided on of one of its tasks, which no host's report tells."""
+        self._loop.task_changed(key)
+
     def _task_changed(self, key: Key) -> None:
         """By the lane of targets: a task that has become one is RUNNING, of which no host's report tells."""
         self._loop.task_changed(key)

@@ -38,8 +38,10 @@ from .target_rows import verdict_of
 _TEMPLATES_MAX = 2_000
 _TASKS = (
     "SELECT s.task, s.deployment, t.zone, t.last_status, t.desired_status, t.created_at, t.started_at, t.health, "
-    "t.stop_code, t.stop_reason, t.stopped_at, p.until, s.target, EXISTS (SELECT 1 FROM spot WHERE task = s.task) "
+    "t.stop_code, t.stop_reason, t.stopped_at, p.until, s.target, r.due_at, "
+    "EXISTS (SELECT 1 FROM spot WHERE task = s.task) "
     "FROM service_tasks s JOIN tasks t ON t.id = s.task LEFT JOIN protections p ON p.task = s.task "
+    "LEFT JOIN retirements r ON r.task = s.task "
     "WHERE s.service = ? ORDER BY t.n"
 )
 
@@ -184,7 +186,7 @@ def _or(value: int | None, default: int) -> int:
 
 
 def _task(row: Row, running_since: float | None, is_checked: bool) -> ServiceTask:
-    task, deployment, zone, last, desired, created, _, health, code, reason, stopped, until, target, _ = row
+    task, deployment, zone, last, desired, created, _, health, code, reason, stopped, until, target, retires_by, _ = row
     verdict = verdict_of(target)
     return ServiceTask(
         task_id=task,
@@ -196,6 +198,7 @@ def _task(row: Row, running_since: float | None, is_checked: bool) -> ServiceTas
         running_since=running_since,
         container_health=ContainerHealth(health or "UNKNOWN") if is_checked else ContainerHealth.NONE,
         protected_until=until,
+        retires_by=retires_by,
         target_health=verdict.health,
         target_group=verdict.group,
         target_port=verdict.port,

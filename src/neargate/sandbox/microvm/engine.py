@@ -79,6 +79,7 @@ class MicroVmSandbox:
             vmm=self._vmm.version if self._vmm else "",
             waiting=self._waiting_by_size(),
             starts=(self.starts[Rung.WARM], self.starts[Rung.SNAPSHOT], self.starts[Rung.COLD]),
+            old_machines=tuple(sorted(self._old_machines())) if self._is_loaded else (),
         )
 
     def _waiting_by_size(self) -> tuple[WaitingMachines, ...]:
@@ -89,6 +90,11 @@ class MicroVmSandbox:
             WaitingMachines(vcpus=vcpus, memory_mib=memory_mib, count=count)
             for (vcpus, memory_mib), count in sorted(sizes.items())
         )
+
+    def _old_machines(self) -> list[str]:
+        """Made of something else than those are that are made now."""
+        running = [machine.record for machine in self._machines.values() if machine.record.phase is Phase.READY]
+        return [record.task_id for record in running if record.made_of != self._starts.made_of]
 
     @property
     def starts(self) -> Mapping[Rung, int]:
@@ -118,6 +124,7 @@ class MicroVmSandbox:
             return
         try:
             self._vmm = await self._parts.vmm.probe()
+            self._starts.made_of = f"{self._parts.files.release}, {self._vmm.version}"
             await self._parts.vmm.start()
             accelerators, guest = self._parts.accelerators, self._parts.files.release
             await self._world.offload(LANE, accelerators.recall, self._vmm.version, guest)

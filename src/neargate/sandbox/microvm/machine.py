@@ -111,7 +111,8 @@ class TaskMachine:
             except (SandboxError, EngineUnavailable):  # of an image whose disk was made meanwhile
                 await self._destroy()
                 raise
-        self.record = replace(self.record, is_emulated=accelerator == "tcg", rung=rung)
+        made_of = self._starts.made_of
+        self.record = replace(self.record, is_emulated=accelerator == "tcg", rung=rung, made_of=made_of)
         try:
             await self._enter(Phase.READY)
         except SandboxError:

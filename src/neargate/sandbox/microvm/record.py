@@ -34,13 +34,14 @@ class Rung(Enum):
 
 
 class Machine(Struct, frozen=True, kw_only=True):
-    """`reason`: why it is gone; a sentence for the task's owner. `is_emulated`, `rung`: once it is up."""
+    """`reason`: why it is gone; a sentence for the task's owner. `is_emulated`, `rung`, `made_of`: once it is up."""
 
     task_id: str
     phase: Phase = Phase.PREPARING
     is_emulated: bool = False
     reason: str | None = None
     rung: Rung | None = None
+    made_of: str = ""  # as Starts.made_of then; of a release that did not say, empty
 
 
 class Given(Struct, frozen=True, kw_only=True):

@@ -51,11 +51,13 @@ class _Upper:
 
 
 class Starts:
-    """`counts`: machines by the rung they came by, in this agent's life."""
+    """`counts`: machines by the rung they came by, in this agent's life. `made_of`: releases of the guest and the
+    monitor that machines have from now on."""
 
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
         self.counts = dict.fromkeys(Rung, 0)
+        self.made_of = ""
         self._is_started = False
         self._upper = None if parts.spares is None else _Upper(parts, parts.spares)
 

@@ -15,9 +15,11 @@ from .state import Deployment, RolloutState, Service, ServiceTask
 
 
 class Bucket(Struct, frozen=True, kw_only=True):
-    """The tasks of one deployment that live. `deployment` None: it was left out, its tasks live on."""
+    """The tasks of one deployment that live. `deployment` None: it was left out, its tasks live on; or, retiring, they
+    are the PRIMARY's and others of it take their places."""
 
     deployment: Deployment | None
+    is_retiring: bool = False
     unhealthy: Sequence[ServiceTask] = ()
     coming: Sequence[ServiceTask] = ()
     settling: Sequence[ServiceTask] = ()
@@ -71,9 +73,10 @@ class Buckets(Struct, frozen=True, kw_only=True):
         return self.others[-1] if self.others and self.others[-1].was_completed else None
 
 
-Sorted = Mapping[str, Mapping[Standing, list[ServiceTask]]]
+_Standings = Mapping[Standing, list[ServiceTask]]
+Sorted = Mapping[str, _Standings]
 
-_NONE: Mapping[Standing, list[ServiceTask]] = {}
+_NONE: _Standings = {}
 
 
 def primary_first(deployments: Sequence[Deployment]) -> list[Deployment]:
@@ -94,17 +97,33 @@ def fill(deployments: Sequence[Deployment], by_deployment: Sorted) -> Buckets:
     primary, *others = deployments
     known = {deployment.deployment_id for deployment in deployments}
     strays = [_bucket(None, tasks) for deployment_id, tasks in by_deployment.items() if deployment_id not in known]
+    own = by_deployment.get(primary.deployment_id, _NONE)
+    if primary.rollout_state is not RolloutState.FAILED:  # else nothing would be started in their place
+        own, retiring = _parted(own)
+        strays += [_bucket(None, retiring, is_retiring=True)] if retiring else []
     return Buckets(
-        primary=_bucket(primary, by_deployment.get(primary.deployment_id, _NONE)),
+        primary=_bucket(primary, own),
         others=tuple(
             chain(strays, (_bucket(other, by_deployment.get(other.deployment_id, _NONE)) for other in others))
         ),
     )
 
 
-def _bucket(deployment: Deployment | None, tasks: Mapping[Standing, list[ServiceTask]]) -> Bucket:
+def _parted(tasks: Mapping[Standing, list[ServiceTask]]) -> tuple[_Standings, _Standings]:
+    """Those that stay or have been asked to stop already, and those that retire."""
+    staying: dict[Standing, list[ServiceTask]] = {}
+    retiring: dict[Standing, list[ServiceTask]] = {}
+    for how, some in tasks.items():
+        for task in some:
+            part = retiring if task.retires_by is not None and how < Standing.LEAVING else staying
+            part.setdefault(how, []).append(task)
+    return staying, retiring
+
+
+def _bucket(deployment: Deployment | None, tasks: _Standings, *, is_retiring: bool = False) -> Bucket:
     return Bucket(
         deployment=deployment,
+        is_retiring=is_retiring,
         unhealthy=tasks.get(Standing.UNHEALTHY, ()),
         coming=tasks.get(Standing.COMING, ()),
         settling=tasks.get(Standing.SETTLING, ()),

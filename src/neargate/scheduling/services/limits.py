@@ -12,6 +12,14 @@ def floor(service: Service) -> int:
     return min(service.desired_count, -(-service.desired_count * service.minimum_healthy_percent // 100))
 
 
+def before_retiring(service: Service) -> int:
+    """Healthy tasks below which none stops for the sake of what is below it: others start first. Where none may, one
+    at a time goes, as far as the floor lets it: what is lost when there is no room for another is one task."""
+    if ceiling(service) > service.desired_count:
+        return service.desired_count
+    return max(floor(service), service.desired_count - 1)
+
+
 def ceiling(service: Service) -> int:
     """Tasks that run or are on their way, above which the scheduler starts none: rounded down."""
     return max(service.desired_count, service.desired_count * service.maximum_percent // 100)

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from ...model.knobs import Knobs
 
 TASK_FAILED_CONTAINER_CHECKS = "Task failed container health checks"
+MAINTENANCE = "ECS is performing maintenance on the underlying infrastructure hosting the task"
 BREAKER_TRIPPED = "ECS deployment circuit breaker: tasks failed to start."
 
 _NOT_REGISTERED = "failed to register targets in"
@@ -18,6 +19,11 @@ _HEALTH_STOPS = ("Task failed container health checks", "Task failed ELB health 
 # stoppedReason of tasks
 def scaling_activity(deployment_id: str) -> str:
     return f"Scaling activity initiated by (deployment {deployment_id})"
+
+
+def maintenance(name: str) -> str:
+    """Of a service's task that retires; of any other it is MAINTENANCE alone."""
+    return f"Service {name}: {MAINTENANCE}"
 
 
 def failed_target_checks(target_group: str | None) -> str:

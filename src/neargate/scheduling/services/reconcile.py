@@ -63,8 +63,8 @@ def _pursue(service: Service, knobs: Knobs) -> ServicePlan:
             teller.say(messages.steady(service.name))
     return ServicePlan(
         starts=moves.starts,
-        stops=tuple(_stop(task, is_failing=True) for task in moves.stops.failing)
-        + tuple(_stop(task, is_failing=False) for task in moves.stops.surplus),
+        stops=tuple(_stop(service, task, is_failing=True) for task in moves.stops.failing)
+        + tuple(_stop(service, task, is_failing=False) for task in moves.stops.surplus),
         counted=tuple(task.task_id for task in gone),
         deployments=_kept(service, filled, primary),
         rollback_to=rollback_to,
@@ -87,7 +87,7 @@ def _drain(service: Service, knobs: Knobs) -> ServicePlan:
     _tell_stops(stops, teller)
     is_over = all(bucket.is_empty for bucket in (filled.primary, *filled.others))
     return ServicePlan(
-        stops=tuple(_stop(task, is_failing=False) for task in stops.surplus),
+        stops=tuple(_stop(service, task, is_failing=False) for task in stops.surplus),
         counted=tuple(task.task_id for task in gone),
         deployments=() if is_over else service.deployments,
         events=tuple(teller.events),
@@ -157,8 +157,10 @@ def _tell_stops(stops: Stops, teller: Teller) -> None:
         teller.say(messages.stopped_pending(teller.name, pending))
 
 
-def _stop(task: ServiceTask, *, is_failing: bool) -> Stop:
-    if not is_failing:
+def _stop(service: Service, task: ServiceTask, *, is_failing: bool) -> Stop:
+    if not is_failing and task.retires_by is not None and service.status is ServiceStatus.ACTIVE:
+        why = messages.maintenance(service.name)
+    elif not is_failing:
         why = messages.scaling_activity(task.deployment_id)
     elif task.container_health == "UNHEALTHY":
         why = messages.TASK_FAILED_CONTAINER_CHECKS
@@ -214,6 +216,7 @@ def _wake_at(service: Service, filled: Buckets, moves: Moves, knobs: Knobs) -> f
     for bucket in (filled.primary, *filled.others):
         instants += [health.settles_at(task, service, knobs) for task in bucket.settling]
         instants.append(bucket.deployment.retry_at if bucket.deployment else None)
-    instants += [task.protected_until for task in moves.stops.held]
+    for task in moves.stops.held:
+        instants += [task.protected_until, task.retires_by]
     future = [instant for instant in instants if instant is not None and instant > service.now]
     return min(future, default=None)

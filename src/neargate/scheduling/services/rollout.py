@@ -2,7 +2,8 @@
 
 Owns the rolling update, scale-in, scale-out and the replacement of unhealthy tasks, which are one and the same thing:
 buckets and limits in, `Moves` out. Invariants: what stops here leaves `floor` healthy tasks, if there were so many;
-what starts here stays within `ceiling`; a protected task stops only when it is unhealthy.
+what starts here stays within `ceiling`; a protected task stops only when it is unhealthy, or its time to retire is
+over; one that retires leaves the desired count healthy, or all but one where no task may be started beside it.
 """
 
 from collections.abc import Iterable, Sequence
@@ -13,7 +14,7 @@ from ...model.knobs import Knobs
 from . import zones
 from .back_off import waits, waits_for
 from .buckets import Bucket, Buckets
-from .limits import ceiling, floor
+from .limits import before_retiring, ceiling, floor
 from .state import RolloutState, Service, ServiceTask, Start
 
 Tasks = tuple[ServiceTask, ...]
@@ -80,12 +81,13 @@ def _make_way(service: Service, buckets: Buckets, stops: Stops, spare: int) -> S
     everywhere = tasks_of((buckets.primary, *buckets.others))
     for other in buckets.others:
         groups: list[Sequence[ServiceTask]] = []
-        if spare >= 0 or not other.was_completed:
+        own = spare + floor(service) - before_retiring(service) if other.is_retiring else spare
+        if own >= 0 or not (other.was_completed or other.is_retiring):
             groups.append(other.coming)
-        if spare >= 0:
+        if own >= 0:
             failing += other.unhealthy
             groups.append(other.settling)
-        healthy_count = max(0, min(spare, len(other.healthy)))
+        healthy_count = max(0, min(own, len(other.healthy)))
         picked, kept = _pick(service, groups, sum(map(len, groups)), everywhere)
         picked_healthy, kept_healthy = _pick(service, (other.healthy,), healthy_count, everywhere)
         spare -= len(picked_healthy)
@@ -168,12 +170,18 @@ def _pick(
 
 
 def is_protected(task: ServiceTask, now: float) -> bool:
+    return has_protection(task, now) and (task.retires_by is None or now < task.retires_by)
+
+
+def has_protection(task: ServiceTask, now: float) -> bool:
+    """Whether it holds or not."""
     return task.protected_until is not None and now < task.protected_until
 
 
 def _missing(service: Service, primary: Bucket, stops: Stops) -> int:
     assert primary.deployment is not None
-    going = sum(task.deployment_id == primary.deployment.deployment_id for task in stops.surplus)
+    here = primary.deployment.deployment_id
+    going = sum(task.deployment_id == here and task.retires_by is None for task in stops.surplus)
     return max(0, service.desired_count - (primary.promising - going))
 
 

@@ -43,7 +43,11 @@ class TargetHealth(StrEnum):
 
 
 class ServiceTask(Struct, frozen=True, kw_only=True):
-    """A task of the service that lives, or that stopped and was not counted yet. Times are epoch seconds."""
+    """A task of the service that lives, or that stopped and was not counted yet. Times are epoch seconds.
+
+    `retires_by`: what is below it is to go, and another takes its place; a protection holds no longer than that. None:
+    it stays.
+    """
 
     task_id: str
     deployment_id: str
@@ -55,6 +59,7 @@ class ServiceTask(Struct, frozen=True, kw_only=True):
     container_health: ContainerHealth = ContainerHealth.NONE
     target_health: TargetHealth = TargetHealth.NONE
     protected_until: float | None = None
+    retires_by: float | None = None
     stop_code: str | None = None  # a StopCode
     stopped_reason: str | None = None
     stopped_at: float | None = None

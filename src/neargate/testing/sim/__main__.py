@@ -1,6 +1,6 @@
 """`python -m neargate.testing.sim SEED [--faults FILE] [--trace]`
 
-With one of --real, --spot, --network, --services, --balanced, --tenants a run of that kind.
+With one of --real, --spot, --network, --services, --balanced, --emptied, --tenants a run of that kind.
 Ends with 1 when the seed fails.
 """
 
@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 from .corpus import load
-from .run import BALANCED, NETWORK, REAL, REAL_TENANTS, SERVICES, SMALL, SPOT, TENANTS, run_seed
+from .run import BALANCED, EMPTIED, NETWORK, REAL, REAL_TENANTS, SERVICES, SMALL, SPOT, TENANTS, run_seed
 
 
 def main() -> None:
@@ -23,6 +23,7 @@ def main() -> None:
     parser.add_argument("--network", action="store_true", help="clients change VPCs, addresses and NAT gateways")
     parser.add_argument("--services", action="store_true", help="clients make, roll, scale and delete services")
     parser.add_argument("--balanced", action="store_true", help="the same, behind a load balancer")
+    parser.add_argument("--emptied", action="store_true", help="services, while hosts are emptied")
     parser.add_argument("--tenants", action="store_true", help="two accounts, on hosts of containers; with --real too")
     parser.add_argument("--trace", action="store_true", help="a line for each thing that happens")
     given = parser.parse_args()
@@ -32,6 +33,7 @@ def main() -> None:
     setting = SERVICES if given.services else NETWORK if given.network else SPOT if given.spot else SMALL
     real = REAL_TENANTS if given.tenants else REAL
     setting = real if given.real else BALANCED if given.balanced else TENANTS if given.tenants else setting
+    setting = EMPTIED if given.emptied else setting
     result = run_seed(given.seed, faults, setting=setting, log=_write if given.trace else None)
     _write(f"seed {result.seed}: {result.error or 'clean'}; digest {result.digest:08x}, {result.steps} steps")
     if not given.trace:

@@ -26,6 +26,7 @@ from .knobs import draw_knobs
 from .light import LightMachine
 from .net import Net
 from .region import ACCOUNT, SERVER, ZONES, Server
+from .retiring_clients import RetiringClients
 from .scratch import scratch
 from .service_clients import ServiceClients
 from .sim import Sim
@@ -52,8 +53,8 @@ class Setting(Struct, frozen=True, kw_only=True):
     `cpu_units` and `memory_mib` of a host; None: drawn, so that in some runs the zones fill up. `spot`: how many of the
     launches are on Spot. `twice`: how many of those with a token are called for by two at once. `network`: clients
     make, change and delete VPCs, elastic addresses and NAT gateways, and run tasks in them; `services`: services, which
-    with `balanced` are behind a load balancer. `tenants`: how many accounts have clients; with more than one all tasks
-    of a host share its kernel.
+    with `balanced` are behind a load balancer; with `emptied` hosts are emptied meanwhile. `tenants`: how many accounts
+    have clients; with more than one all tasks of a host share its kernel.
     """
 
     hosts: int = 12
@@ -67,6 +68,7 @@ class Setting(Struct, frozen=True, kw_only=True):
     network: bool = False
     services: bool = False
     balanced: bool = False
+    emptied: bool = False
     tenants: int = 1
 
 
@@ -76,6 +78,7 @@ REAL = Setting(hosts=3, calls=10, period_s=2.0, real=3)
 NETWORK = Setting(hosts=6, calls=70, period_s=0.6, network=True)
 SERVICES = Setting(hosts=6, calls=50, period_s=1.0, cpu_units=8192, memory_mib=16384, services=True)
 BALANCED = replace(SERVICES, balanced=True)
+EMPTIED = replace(SERVICES, emptied=True, calls=60, period_s=2.0)
 REAL_TENANTS = replace(REAL, calls=12, tenants=2)
 TENANTS = Setting(hosts=4, calls=40, period_s=1.5, cpu_units=4096, tenants=2)
 
@@ -303,6 +306,8 @@ class Run:
 def _clients(setting: Setting) -> type[Workload]:
     if setting.balanced:
         return BalancedClients
+    if setting.emptied:
+        return RetiringClients
     if setting.tenants > 1:
         return TenantClients
     return VpcClients if setting.network else ServiceClients if setting.services else Workload

@@ -20,7 +20,13 @@ CREATE TEMP TRIGGER sim_service_task AFTER INSERT ON main.service_tasks BEGIN
     SELECT sim_service_missing(new.task) WHERE NOT EXISTS
         (SELECT 1 FROM main.services s WHERE s.n = new.service AND s.status = 'ACTIVE');
 END;
+CREATE TEMP TRIGGER sim_retired AFTER UPDATE ON main.tasks
+    WHEN old.desired_status = 'RUNNING' AND new.stop_reason LIKE '%ECS is performing maintenance%' BEGIN
+    SELECT sim_retired(new.id, new.service, max(r.due_at - r.noticed_at)) FROM main.retirements r WHERE r.task = new.id;
+END;
 """
+_NOTICES = "SELECT task FROM retirements ORDER BY task"
+_MEANT_S = 86_400.0  # a wait that is longer is not over within a run, however wrong a clock was
 _OWNERLESS = (
     "SELECT t.id FROM tasks t WHERE t.service IS NOT NULL AND t.last_status <> 'STOPPED' AND NOT EXISTS "
     "(SELECT 1 FROM service_tasks s JOIN services v ON v.n = s.service WHERE s.task = t.id AND v.name = t.service "
@@ -49,6 +55,7 @@ class ServiceChecks:
         """Of a cell's database, once."""
         connection.create_function("sim_service_started", 4, self._started)
         connection.create_function("sim_service_missing", 1, self._missing)
+        connection.create_function("sim_retired", 3, self._retired)
         connection.executescript(_TRIGGERS)
 
     def _started(self, service: str, desired: int, doc: bytes, wanted: int) -> None:
@@ -61,6 +68,11 @@ class ServiceChecks:
     def _missing(self, task_id: str) -> None:
         self._sim.fail("service", f"{task_id} was started for a service that is not there")
 
+    def _retired(self, task_id: str, service: str | None, wait_s: float | None) -> None:
+        self._sim.count("retired-alone" if service is None else "retired-served")
+        if service is None and (wait_s is None or wait_s > _MEANT_S):
+            self._sim.fail("retired", f"{task_id} was stopped and had {wait_s} s to go on")
+
     def targets(self) -> set[tuple[str, str, int]]:
         """(group, address, port) of tasks that are, or may be, targets."""
         return set(self._databases["cell-0"].execute("SELECT grp, ip, port FROM task_targets").fetchall())
@@ -70,6 +82,7 @@ class ServiceChecks:
         cell = self._databases["cell-0"]
         found = [f"{task_id} is of no service" for (task_id,) in cell.execute(_OWNERLESS)]
         found += [f"{task_id} is over and its service has not counted it" for (task_id,) in cell.execute(_COUNTED)]
+        found += [f"{task_id} may stay and has its notice still" for (task_id,) in cell.execute(_NOTICES)]
         for service, name, status, desired, state in cell.execute(_SERVICES).fetchall():
             tasks = cell.execute(_LIVE, (service,)).fetchall()
             if any(host in dead and (last, wanted) != ("RUNNING", "RUNNING") for host, last, wanted, _ in tasks):
