@@ -24,6 +24,7 @@ from neargate.cli.paths import RegionPaths
 from neargate.testing import oci_image
 from neargate.testing.cgroup_paths import cgroup_paths
 
+from .machines import SLOWER
 from .registries import registry_of_tests
 
 T = TypeVar("T")
@@ -34,12 +35,12 @@ LOOK_S = 0.05
 
 def wait_for(what: str, look: Callable[[], T | None], timeout_s: float = WAIT_S) -> T:
     """The first result of `look` that is not None or False, within a bound. Level-triggered: it asks the state."""
-    deadline = time.monotonic() + timeout_s
+    deadline = time.monotonic() + timeout_s * SLOWER
     while True:
         found = look()
         if found is not None and found is not False:
             return found
-        assert time.monotonic() < deadline, f"{what} did not happen within {timeout_s:.0f} s"
+        assert time.monotonic() < deadline, f"{what} did not happen within {timeout_s * SLOWER:.0f} s"
         time.sleep(LOOK_S)
 
 
