@@ -124,6 +124,12 @@ class LiveRegion:
         groups = {"Effect": "Allow", "Action": "logs:CreateLogGroup", "Resource": "*"}
         self.client("iam").put_role_policy(RoleName=role, PolicyName="groups", PolicyDocument=_policy(groups))
 
+    def let(self, role: str, action: str) -> None:
+        """That role may do it, with all there is."""
+        document = _policy({"Effect": "Allow", "Action": action, "Resource": "*"})
+        name = action.replace(":", "-")
+        self.client("iam").put_role_policy(RoleName=role, PolicyName=name, PolicyDocument=document)
+
     def leave_sample(self) -> None:
         """What documents use of `neargate sample`: its image in the account's registry, its role. Repeatable."""
         sample.push_image(self.paths, configs.load(self.paths))

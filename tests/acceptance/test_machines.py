@@ -16,6 +16,8 @@ from typing import Any
 
 import pytest
 
+from neargate.testing.word_search import files_with, words_in_memory
+
 from .conftest import end_region, start_region
 from .killing import STOPPED_BY_TERM, Killing, held
 from .machines import EMULATED, MISSING, PLACE, WITHOUT
@@ -113,6 +115,43 @@ def test_what_the_operator_is_told(machines: LiveRegion) -> None:
     story = machines.command("why", missing).stdout
     assert "no-such-program" in story
     assert not monitors(machines)
+
+
+LEAVES = (
+    "held=%s''%s; echo $held > /dev/shm/held; echo %s''%s > /kept; cp /kept /gone; sync; rm /gone; echo %s''%s;"
+    "trap 'exit 0' TERM; while :; do sleep 0.1; done"
+)
+
+
+def test_nothing_of_a_task_is_left_on_its_host(machines: LiveRegion, killing: Killing) -> None:
+    """What it had in its memory, on its disk, as a secret and in its log; which is found while it runs, where it is.
+
+    The halves of a word are joined in the task: its definition, which is kept, has none whole.
+    """
+    _, disk, log, secret = words = [f"{name}-{os.urandom(16).hex()}" for name in ("mem", "disk", "log", "secret")]
+    machines.client("ssm").put_parameter(Name="/left", Type="SecureString", Value=secret)
+    machines.let("ecsTaskExecutionRole", "ssm:GetParameters")
+    leaves = {
+        "command": ["sh", "-c", LEAVES % tuple(half for word in words[:3] for half in (word[:18], word[18:]))],
+        "secrets": [{"name": "SECRET", "valueFrom": "/left"}],
+        "logConfiguration": machines.log_config("/test/output"),
+        "stopTimeout": 10,
+    }
+    arn = machines.run(machines.register(leaves, **SIZE))
+    machines.wait_status(arn, "RUNNING", BOOT_S)
+    wait_for("its word in its log", lambda: machines.output_of(arn) == [log])
+    places = (machines.paths.data, machines.paths.run)
+    there = files_with(places, words)
+    monitor = monitors(machines)[task_id(arn)]
+    assert words_in_memory(monitor, words) == set(words)
+    assert there[machines.paths.disks / f"{task_id(arn)}.img"] == {disk}
+    assert secret in set().union(*(has for path, has in there.items() if machines.paths.run in path.parents))
+    machines.stop(arn)
+    machines.wait_status(arn, "STOPPED")
+    killing.wait_clean()
+    assert files_with(places, words) == {} and not Path(f"/proc/{monitor}").exists()
+    named = [path for place in places for path in place.rglob(f"*{task_id(arn)}*")]
+    assert named == [] and machines.output_of(arn) == [log], "its log is kept, compressed, where logs are"
 
 
 BROKEN = {

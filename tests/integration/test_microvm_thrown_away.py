@@ -20,18 +20,18 @@ from neargate.sandbox.microvm.record import Rung
 from neargate.testing.machine_rig import MachineRig, guest_is_built
 from neargate.testing.oci_image import build_image, busybox_layer
 from neargate.testing.suites.sandbox import ACCOUNT
+from neargate.testing.word_search import files_with, words_in, words_in_memory
 
 from . import guest_root
 from .engine_waits import until
 from .test_microvm_ladder import one_waits
-from .test_microvm_neighbours import found_in, in_memory_of, look, new_word
+from .test_microvm_neighbours import found_in, look, new_word
 
 pytestmark = [
     pytest.mark.root,
     pytest.mark.skipif(not guest_is_built(), reason="no guest was built: make guest"),
 ]
 ANOTHER_ACCOUNT = "210987654321"
-PIECE = 1 << 20
 # Halves are joined in the guest: a word is where it was put, and not in the container's command as well. What the shell
 # holds stays in its memory; of the file in memory the kernel has pages, of the deleted one the disk has blocks.
 TELLS = """
@@ -104,43 +104,23 @@ async def task_with(engine: MicroVmSandbox, rig: MachineRig, reference: str, wor
     return config
 
 
-def with_any(path: str, words: tuple[str, ...]) -> set[str]:
-    """Which of them are in a file."""
-    found, kept = set[str](), b""
-    with open(path, "rb", buffering=0) as file:
-        while piece := file.read(PIECE):
-            seen = kept + piece
-            if b"word-" in seen:
-                found |= {word for word in words if word.encode() in seen}
-            kept = seen[-64:]
-    return found
-
-
 def in_reach_of(pid: int, words: tuple[str, ...]) -> dict[str, set[str]]:
     """Of a monitor: the files of its root, and what its descriptors are open on; with words that are there."""
     root = f"/proc/{pid}/root"
     paths = [os.path.join(top, name) for top, _, names in os.walk(root) for name in names]
     paths += [f"/proc/{pid}/fd/{name}" for name in os.listdir(f"/proc/{pid}/fd")]
-    paths += [f"/proc/{pid}/cmdline", f"/proc/{pid}/environ"]
-    found = {}
-    for path in paths:
-        of_the_kernel = path.startswith(f"{root}/proc/")
-        if not of_the_kernel and stat.S_ISREG(os.stat(path).st_mode):
-            found[path] = with_any(path, words)
-    return found
+    own = [path for path in paths if not path.startswith(f"{root}/proc/")]  # there it finds itself: its memory
+    return {path: words_in(path, words) for path in own if stat.S_ISREG(os.stat(path).st_mode)}
 
 
 def left_of(rig: MachineRig, config: ContainerConfig, words: tuple[str, ...]) -> dict[str, set[str]]:
     """Of a task that ended: what still has its name or a word of it, but for the disk and the log, whose owners delete
     them: saved machines, images' disks, records, directories of machines and the run directory are the engine's."""
     owners = (str(rig.base / f"disk-{config.task_id}"), str(rig.base / f"{config.task_id}.img"), config.log_path)
-    found = {}
-    for place in (rig.base, Path(rig.containers.run_dir)):
-        for path in place.rglob("*"):
-            has = with_any(str(path), words) if path.is_file() and not path.is_symlink() else set[str]()
-            if str(path) not in owners and (has or config.task_id in str(path)):
-                found[str(path)] = has
-    return found
+    places = (rig.base, Path(rig.containers.run_dir))
+    named = {path: set[str]() for place in places for path in place.rglob(f"*{config.task_id}*")}
+    found = {str(path): has for path, has in {**named, **files_with(places, words)}.items()}
+    return {path: has for path, has in found.items() if path not in owners}
 
 
 def check_guest(found: dict[str, tuple[int, ...]]) -> None:
@@ -153,7 +133,8 @@ def check_guest(found: dict[str, tuple[int, ...]]) -> None:
 
 def check_monitor(pid: int, config: ContainerConfig, ours: Words, others: tuple[str, ...]) -> None:
     """The search finds the machine's own words where they are, its disk among it, and no other's anywhere."""
-    assert in_memory_of(pid, ours.memory, ours.environment, *others) == [True, True, *(False for _ in others)]
+    held = words_in_memory(pid, (*ours.all(), *others))
+    assert held >= {ours.memory, ours.environment, ours.secret} and not held & set(others)
     reached = in_reach_of(pid, (*ours.all(), *others))
     assert {word for found in reached.values() for word in found} == {ours.disk}, (config.task_id, reached)
     assert any("memfd:" in os.readlink(path) for path in reached if "/fd/" in path), "the saved one's memory, shared"
@@ -170,7 +151,7 @@ def test_nothing_of_a_task_is_in_the_reach_of_one_that_comes_by_a_ready_machine(
         assert await look(engine, first, program, "say", guest_root.veiled(gone.console)) == []
         await one_waits(rig, engine)
         pid = (await rig.monitor_pids())[first.task_id]
-        assert in_memory_of(pid, *gone.all()) == [True] * 6, "a word is in each place"
+        assert words_in_memory(pid, gone.all()) == set(gone.all()), "a word is in each place"
         await engine.delete_container(first.runtime_id)
         assert first.task_id not in await rig.monitor_pids() and left_of(rig, first, gone.all()) == {}
 
