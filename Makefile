@@ -1,5 +1,5 @@
 # The few verbs of this project. Each is a script of a page in scripts/.
-.PHONY: run stop test check fix bench models coverage-table protos guest soak
+.PHONY: run stop test test-machines check fix bench models coverage-table protos guest soak
 
 run:     ## start a region in the background and show the sample task
 	@scripts/run
@@ -7,6 +7,8 @@ stop:    ## stop all tasks and processes; the databases, the user neargate and p
 	@test -x .venv/bin/neargate || { echo "nothing was ever started from here (make run does)"; exit 0; } && .venv/bin/neargate down
 test:    ## all tests (root)
 	@scripts/test
+test-machines: ## the walk-throughs, and tests of tasks, where each task is a virtual machine (root)
+	@scripts/test-machines
 check:   ## lint, types, layers, style and unit tests (no root)
 	@scripts/check
 fix:     ## format and mend what a machine can

@@ -25,7 +25,7 @@ from .registries import end_abandoned_registries, end_registry
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """All of this folder needs root; a run without it says so by name. Where all are machines a test may take longer."""
+    """All of this folder needs root; a run without it says so by name. Where all are machines tests may take longer."""
     for item in items:
         if "acceptance" in item.path.parts:
             bound = item.get_closest_marker("timeout")
