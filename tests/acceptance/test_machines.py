@@ -128,7 +128,7 @@ def test_nothing_of_a_task_is_left_on_its_host(machines: LiveRegion, killing: Ki
 
     The halves of a word are joined in the task: its definition, which is kept, has none whole.
     """
-    _, disk, log, secret = words = [f"{name}-{os.urandom(16).hex()}" for name in ("mem", "disk", "log", "secret")]
+    _, disk, log, secret = words = [f"word-{os.urandom(16).hex()}" for _ in range(4)]
     machines.client("ssm").put_parameter(Name="/left", Type="SecureString", Value=secret)
     machines.let("ecsTaskExecutionRole", "ssm:GetParameters")
     leaves = {

@@ -119,7 +119,7 @@ static void search_memory_device(void) {
         printf("mem absent\n");
         return;
     }
-    tell("mem", search(file, 0, 4ull << 30));
+    tell("mem", search(file, 0, 1ull << 30)); /* more than a machine of these tests has */
     close(file);
 }
 

@@ -11,10 +11,25 @@ from pathlib import Path
 _PIECE = 1 << 20
 
 
+class _Wanted:
+    """Words that begin alike are looked for at once: where that beginning is not, none of them is."""
+
+    def __init__(self, words: Iterable[str]) -> None:
+        self._words = {word: word.encode() for word in words}
+        least, most = min(self._words.values()), max(self._words.values())
+        alike = (number for number, pair in enumerate(zip(least, most, strict=False)) if pair[0] != pair[1])
+        self._beginning = least[: next(alike, len(least))]
+        self.overlap = max(map(len, self._words.values()))
+
+    def among(self, data: bytes) -> set[str]:
+        if self._beginning not in data:
+            return set()
+        return {word for word, text in self._words.items() if text in data}
+
+
 def words_in(path: str | Path, words: Iterable[str]) -> set[str]:
     """Those of the words that the file holds."""
-    wanted = {word: word.encode() for word in words}
-    overlap = max(map(len, wanted.values()))
+    wanted = _Wanted(words)
     found: set[str] = set()
     try:
         with open(path, "rb", buffering=0) as file:
@@ -22,8 +37,8 @@ def words_in(path: str | Path, words: Iterable[str]) -> set[str]:
                 kept = b""
                 for at in range(start, end, _PIECE):
                     seen = kept + os.pread(file.fileno(), min(_PIECE, end - at), at)
-                    found |= {word for word, text in wanted.items() if text in seen}
-                    kept = seen[-overlap:]
+                    found |= wanted.among(seen)
+                    kept = seen[-wanted.overlap :]
     except OSError:
         pass
     return found
@@ -39,8 +54,7 @@ def files_with(directories: Iterable[Path], words: Iterable[str]) -> dict[Path, 
 
 def words_in_memory(pid: int, words: Iterable[str]) -> set[str]:
     """Those that are in whatever a process can read: of a machine's monitor, all memory of its guest among it."""
-    wanted = {word: word.encode() for word in words}
-    overlap = max(map(len, wanted.values()))
+    wanted = _Wanted(words)
     found: set[str] = set()
     with open(f"/proc/{pid}/mem", "rb", buffering=0) as memory:
         for line in Path(f"/proc/{pid}/maps").read_text().splitlines():
@@ -54,8 +68,8 @@ def words_in_memory(pid: int, words: Iterable[str]) -> set[str]:
                     seen = kept + os.pread(memory.fileno(), min(_PIECE, end - at), at)
                 except OSError:
                     continue  # a part of a mapping that nothing is behind
-                found |= {word for word, text in wanted.items() if text in seen}
-                kept = seen[-overlap:]
+                found |= wanted.among(seen)
+                kept = seen[-wanted.overlap :]
     return found
 
 
