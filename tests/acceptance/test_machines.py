@@ -144,7 +144,7 @@ def test_nothing_of_a_task_is_left_on_its_host(machines: LiveRegion, killing: Ki
     there = files_with(places, words)
     monitor = monitors(machines)[task_id(arn)]
     assert words_in_memory(monitor, words) == set(words)
-    assert there[machines.paths.disks / f"{task_id(arn)}.img"] == {disk}
+    assert there[machines.paths.disks / f"{task_id(arn)}.given.img"] == {disk}
     assert secret in set().union(*(has for path, has in there.items() if machines.paths.run in path.parents))
     machines.stop(arn)
     machines.wait_status(arn, "STOPPED")

@@ -33,10 +33,11 @@ pytestmark = [
 ]
 ANOTHER_ACCOUNT = "210987654321"
 # Halves are joined in the guest: a word is where it was put, and not in the container's command as well. What the shell
-# holds stays in its memory; of the file in memory the kernel has pages, of the deleted one the disk has blocks.
+# holds stays in its memory; of the file in memory the kernel has pages, of the deleted one the disk has blocks. Who comes
+# later writes less: it must not cover what it would find.
 TELLS = """
-held={memory[0]}''{memory[1]}; for n in $(seq 500); do echo $held; done > /dev/shm/held
-for n in $(seq 500); do echo {disk[0]}''{disk[1]}; done > /kept; cp /kept /gone; sync; rm /gone
+held={memory[0]}''{memory[1]}; for n in $(seq {lines}); do echo $held; done > /dev/shm/held
+for n in $(seq {lines}); do echo {disk[0]}''{disk[1]}; done > /kept; cp /kept /gone; sync; rm /gone
 cat /run/secret > /dev/shm/read; echo {log[0]}''{log[1]}; while :; do sleep 1000; echo "$held" > /dev/null; done
 """
 
@@ -86,14 +87,16 @@ def given(rig: MachineRig, word: str) -> Path:
     return path
 
 
-async def task_with(engine: MicroVmSandbox, rig: MachineRig, reference: str, words: Words, who: str) -> ContainerConfig:
+async def task_with(
+    engine: MicroVmSandbox, rig: MachineRig, reference: str, words: Words, who: str, lines: int = 100
+) -> ContainerConfig:
     image = await engine.pull_image(PullRequest(reference=reference, account=who), lambda *_: None)
     secret = given(rig, words.secret)
     config = rig.config(
         image,
         "sh",
         "-c",
-        TELLS.format(memory=halves(words.memory), disk=halves(words.disk), log=halves(words.log)),
+        TELLS.format(memory=halves(words.memory), disk=halves(words.disk), log=halves(words.log), lines=lines),
         environment=(*image.environment, ("WORD", words.environment)),
         mounts=(BindMount(source=str(secret), target="/run/secret", read_only=True, is_data=True, is_private=True),),
     )
@@ -147,12 +150,13 @@ def test_nothing_of_a_task_is_in_the_reach_of_one_that_comes_by_a_ready_machine(
     gone, ours, theirs, last = (Words(*(new_word() for _ in range(6))) for _ in range(4))
 
     async def story(engine: MicroVmSandbox) -> None:
-        first = await task_with(engine, rig, reference, gone, ACCOUNT)
+        first = await task_with(engine, rig, reference, gone, ACCOUNT, lines=2000)
         assert await look(engine, first, program, "say", guest_root.veiled(gone.console)) == []
         await one_waits(rig, engine)
         pid = (await rig.monitor_pids())[first.task_id]
         assert words_in_memory(pid, gone.all()) == set(gone.all()), "a word is in each place"
         await engine.delete_container(first.runtime_id)
+        assert words_in(rig.base / f"{first.task_id}.img", gone.all()) == {gone.disk}, "it was on the disk, too"
         assert first.task_id not in await rig.monitor_pids() and left_of(rig, first, gone.all()) == {}
 
         both = await asyncio.gather(
