@@ -33,8 +33,8 @@ pytestmark = [
 ]
 ANOTHER_ACCOUNT = "210987654321"
 # Halves are joined in the guest: a word is where it was put, and not in the container's command as well. What the shell
-# holds stays in its memory; of the file in memory the kernel has pages, of the deleted one the disk has blocks. Who comes
-# later writes less: it must not cover what it would find.
+# holds stays in its memory; of the file in memory the kernel has pages, of the deleted one the disk has blocks. Who
+# comes later writes less: it must not cover what it would find.
 TELLS = """
 held={memory[0]}''{memory[1]}; for n in $(seq {lines}); do echo $held; done > /dev/shm/held
 for n in $(seq {lines}); do echo {disk[0]}''{disk[1]}; done > /kept; cp /kept /gone; sync; rm /gone
