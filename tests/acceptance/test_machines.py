@@ -3,6 +3,7 @@
 Machines are emulated, so that it runs on any host. One region for all; tasks have a whole processor to boot with.
 """
 
+import base64
 import json
 import os
 import platform
@@ -123,16 +124,24 @@ LEAVES = (
 )
 
 
+def in_base64(word: str) -> set[str]:
+    """What of it is the same wherever it stands in a longer text."""
+    texts = [base64.b64encode(b"\0" * shift + word.encode()).decode() for shift in range(3)]
+    return {text[start:-4] for text, start in zip(texts, (0, 2, 3), strict=True)}
+
+
 def test_nothing_of_a_task_is_left_on_its_host(machines: LiveRegion, killing: Killing) -> None:
     """What it had in its memory, on its disk, as a secret and in its log; which is found while it runs, where it is.
 
     The halves of a word are joined in the task: its definition, which is kept, has none whole.
     """
-    _, disk, log, secret = words = [f"word-{os.urandom(16).hex()}" for _ in range(4)]
+    _, disk, log, secret = plain = [f"word-{os.urandom(16).hex()}" for _ in range(4)]
+    coded = in_base64(secret)  # as in the record of its machine, which is in memory
+    words = (*plain, *coded)
     machines.client("ssm").put_parameter(Name="/left", Type="SecureString", Value=secret)
     machines.let("ecsTaskExecutionRole", "ssm:GetParameters")
     leaves = {
-        "command": ["sh", "-c", LEAVES % tuple(half for word in words[:3] for half in (word[:18], word[18:]))],
+        "command": ["sh", "-c", LEAVES % tuple(half for word in plain[:3] for half in (word[:18], word[18:]))],
         "secrets": [{"name": "SECRET", "valueFrom": "/left"}],
         "logConfiguration": machines.log_config("/test/output"),
         "stopTimeout": 10,
@@ -143,9 +152,9 @@ def test_nothing_of_a_task_is_left_on_its_host(machines: LiveRegion, killing: Ki
     places = (machines.paths.data, machines.paths.run)
     there = files_with(places, words)
     monitor = monitors(machines)[task_id(arn)]
-    assert words_in_memory(monitor, words) == set(words)
+    assert words_in_memory(monitor, plain) == set(plain)
     assert there[machines.paths.disks / f"{task_id(arn)}.given.img"] == {disk}
-    assert secret in set().union(*(has for path, has in there.items() if machines.paths.run in path.parents))
+    assert any(has & coded for path, has in there.items() if machines.paths.run in path.parents)
     machines.stop(arn)
     machines.wait_status(arn, "STOPPED")
     killing.wait_clean()
