@@ -243,24 +243,3 @@ def test_a_container_that_cannot_start_says_why_in_the_words_of_aws(rig: Machine
         assert rig.log(config) == ""
 
     rig.run(story)
-
-
-def test_all_is_heard_of_a_command_that_ends_as_soon_as_it_has_spoken(rig: MachineRig, reference: str) -> None:
-    """On a terminal, on which crun is between the command and the guest."""
-
-    async def story(engine: MicroVmSandbox) -> None:
-        config = rig.config(await pulled(engine, reference), "sleep", "1000")
-        await engine.create_container(config)
-        await engine.start_container(config.runtime_id)
-        for number in range(5):
-            words = ("sh", "-c", f"seq {number} 400; exit {number}")
-            terminal = await engine.open_terminal(config.runtime_id, f"session-{number}", words)
-            said = b""
-            while part := await terminal.read():
-                said += part
-            assert await terminal.wait() == number
-            await terminal.close()
-            assert said.split() == [str(line).encode() for line in range(number, 401)]
-        await engine.delete_container(config.runtime_id)
-
-    rig.run(story)
