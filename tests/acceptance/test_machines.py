@@ -135,13 +135,11 @@ def test_nothing_of_a_task_is_left_on_its_host(machines: LiveRegion, killing: Ki
 
     The halves of a word are joined in the task: its definition, which is kept, has none whole.
     """
-    _, disk, log, secret = plain = [f"word-{os.urandom(16).hex()}" for _ in range(4)]
-    coded = in_base64(secret)  # as in the record of its machine, which is in memory
-    words = (*plain, *coded)
+    _, disk, log, secret = words = [f"word-{os.urandom(16).hex()}" for _ in range(4)]
     machines.client("ssm").put_parameter(Name="/left", Type="SecureString", Value=secret)
     machines.let("ecsTaskExecutionRole", "ssm:GetParameters")
     leaves = {
-        "command": ["sh", "-c", LEAVES % tuple(half for word in plain[:3] for half in (word[:18], word[18:]))],
+        "command": ["sh", "-c", LEAVES % tuple(half for word in words[:3] for half in (word[:18], word[18:]))],
         "secrets": [{"name": "SECRET", "valueFrom": "/left"}],
         "logConfiguration": machines.log_config("/test/output"),
         "stopTimeout": 10,
@@ -149,16 +147,17 @@ def test_nothing_of_a_task_is_left_on_its_host(machines: LiveRegion, killing: Ki
     arn = machines.run(machines.register(leaves, **SIZE))
     machines.wait_status(arn, "RUNNING", BOOT_S)
     wait_for("its word in its log", lambda: machines.output_of(arn) == [log])
-    places = (machines.paths.data, machines.paths.run)
+    places, records = (machines.paths.data, machines.paths.run), (machines.paths.run,)
     there = files_with(places, words)
     monitor = monitors(machines)[task_id(arn)]
-    assert words_in_memory(monitor, plain) == set(plain)
+    assert words_in_memory(monitor, words) == set(words)
     assert there[machines.paths.disks / f"{task_id(arn)}.given.img"] == {disk}
-    assert any(has & coded for path, has in there.items() if machines.paths.run in path.parents)
+    assert files_with(records, in_base64(secret)), "what its machine is made of is in memory"
     machines.stop(arn)
     machines.wait_status(arn, "STOPPED")
     killing.wait_clean()
-    assert files_with(places, words) == {} and not Path(f"/proc/{monitor}").exists()
+    assert files_with(places, words) == {} and files_with(records, in_base64(secret)) == {}
+    assert not Path(f"/proc/{monitor}").exists()
     named = [path for place in places for path in place.rglob(f"*{task_id(arn)}*")]
     assert named == [] and machines.output_of(arn) == [log], "its log is kept, compressed, where logs are"
 
