@@ -157,7 +157,7 @@ def test_nothing_of_a_task_is_left_on_its_host(machines: LiveRegion, killing: Ki
     machines.wait_status(arn, "STOPPED")
     killing.wait_clean()
     assert files_with(places, words) == {} and files_with(records, in_base64(secret)) == {}
-    assert not Path(f"/proc/{monitor}").exists()
+    wait_for("the end of its monitor", lambda: not Path(f"/proc/{monitor}").exists())
     named = [path for place in places for path in place.rglob(f"*{task_id(arn)}*")]
     assert named == [] and machines.output_of(arn) == [log], "its log is kept, compressed, where logs are"
 
