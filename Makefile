@@ -1,5 +1,5 @@
 # The few verbs of this project. Each is a script of a page in scripts/.
-.PHONY: run stop test test-vm check fix bench models coverage-table protos guest soak
+.PHONY: run stop test test-vm test-machines check fix bench models coverage-table protos guest soak
 
 run:     ## start a region in the background and show the sample task
 	@scripts/run
@@ -9,6 +9,8 @@ test:    ## all tests (root)
 	@scripts/test
 test-vm: ## the agent's tests in a virtual machine with cgroup version 2 and systemd's mounts (TESTS="..." for others)
 	@scripts/setup test && scripts/build-guest && .venv/bin/python -m tests.vm $(TESTS)
+test-machines: ## the walk-throughs, and tests of tasks, where each task is a virtual machine (root)
+	@scripts/test-machines
 check:   ## lint, types, layers, style and unit tests (no root)
 	@scripts/check
 fix:     ## format and mend what a machine can

@@ -19,14 +19,18 @@ from neargate.cli import patience
 from neargate.cli.paths import RegionPaths
 from neargate.testing.registry import free_port
 
+from .machines import SLOWER, options_of_a_region
 from .region import LiveRegion, data_directory, end_abandoned, traces
 from .registries import end_abandoned_registries, end_registry
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """All of this folder needs root; a run without it says so by name."""
+    """All of this folder needs root; a run without it says so by name. Where all are machines tests may take longer."""
     for item in items:
         if "acceptance" in item.path.parts:
+            bound = item.get_closest_marker("timeout")
+            usual = bound.args[0] if bound else float(item.config.getini("timeout"))
+            item.add_marker(pytest.mark.timeout(usual * SLOWER), append=False)
             item.add_marker(pytest.mark.root)
             if os.geteuid() != 0:
                 item.add_marker(pytest.mark.skip(reason="needs root"))
@@ -41,7 +45,7 @@ def start_region(*options: str) -> LiveRegion:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (1024, hard))
     try:
-        region.up(*options)
+        region.up(*options_of_a_region(options))
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
     return region

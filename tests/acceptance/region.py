@@ -25,6 +25,7 @@ from neargate.testing import oci_image
 from neargate.testing.cgroup_paths import cgroup_paths
 from neargate.testing.container_rig import IN_USER_NAMESPACES
 
+from .machines import SLOWER
 from .registries import registry_of_tests
 
 T = TypeVar("T")
@@ -35,12 +36,12 @@ LOOK_S = 0.05
 
 def wait_for(what: str, look: Callable[[], T | None], timeout_s: float = WAIT_S) -> T:
     """The first result of `look` that is not None or False, within a bound. Level-triggered: it asks the state."""
-    deadline = time.monotonic() + timeout_s
+    deadline = time.monotonic() + timeout_s * SLOWER
     while True:
         found = look()
         if found is not None and found is not False:
             return found
-        assert time.monotonic() < deadline, f"{what} did not happen within {timeout_s:.0f} s"
+        assert time.monotonic() < deadline, f"{what} did not happen within {timeout_s * SLOWER:.0f} s"
         time.sleep(LOOK_S)
 
 
@@ -124,6 +125,12 @@ class LiveRegion:
         """`awslogs-create-group` needs what AmazonECSTaskExecutionRolePolicy does not give."""
         groups = {"Effect": "Allow", "Action": "logs:CreateLogGroup", "Resource": "*"}
         self.client("iam").put_role_policy(RoleName=role, PolicyName="groups", PolicyDocument=_policy(groups))
+
+    def let(self, role: str, action: str) -> None:
+        """That role may do it, with all there is."""
+        document = _policy({"Effect": "Allow", "Action": action, "Resource": "*"})
+        name = action.replace(":", "-")
+        self.client("iam").put_role_policy(RoleName=role, PolicyName=name, PolicyDocument=document)
 
     def leave_sample(self) -> None:
         """What documents use of `neargate sample`: its image in the account's registry, its role. Repeatable."""

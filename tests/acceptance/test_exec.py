@@ -20,6 +20,7 @@ import pytest
 from neargate.cli import processes
 from neargate.testing.walkthrough import assert_true, steps
 
+from .machines import ALL_ARE_MACHINES
 from .region import WAIT_S, LiveRegion, insist, wait_for
 from .walking import document_for, walk
 
@@ -27,6 +28,8 @@ PLUGIN = Path(__file__).with_name("session_manager_plugin.py")
 BIN = Path(sys.executable).parent
 GROUP, ROLE = "/exec", "exec-kept"
 KEEP = {"command": ["sleep", "100000"], "stopTimeout": 2, "readonlyRootFilesystem": True, "user": "1000"}
+
+LOOKS_FROM_THE_HOST = pytest.mark.skipif(ALL_ARE_MACHINES, reason="the host sees no process of a machine")
 
 
 @pytest.fixture(scope="module")
@@ -179,6 +182,7 @@ def terminal(region: LiveRegion, *words: str) -> Iterator[Terminal]:
         os.close(made.ours)
 
 
+@LOOKS_FROM_THE_HOST
 def test_neargate_exec_on_a_terminal(region: LiveRegion, task: str) -> None:
     with terminal(region, task) as shell:
         shell.until(b"# ")
@@ -239,6 +243,7 @@ def test_sessions_are_encrypted_and_logged_in_the_name_of_the_tasks_role(
         region.logs.delete_log_group(logGroupName=GROUP)
 
 
+@LOOKS_FROM_THE_HOST
 @pytest.mark.parametrize("victim", ["agent", "server"])
 def test_who_is_killed_leaves_no_command_behind(region: LiveRegion, task: str, victim: str) -> None:
     with terminal(region, task) as shell:

@@ -3,6 +3,7 @@
 Machines are emulated, so that it runs on any host. One region for all; tasks have a whole processor to boot with.
 """
 
+import base64
 import json
 import os
 import platform
@@ -15,6 +16,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+from neargate.testing.word_search import files_with, words_in_memory
 
 from .conftest import end_region, start_region
 from .killing import STOPPED_BY_TERM, Killing, held
@@ -115,6 +118,50 @@ def test_what_the_operator_is_told(machines: LiveRegion) -> None:
     story = machines.command("why", missing).stdout
     assert "no-such-program" in story
     assert not monitors(machines)
+
+
+LEAVES = (
+    "held=%s''%s; echo $held > /dev/shm/held; echo %s''%s > /kept; cp /kept /gone; sync; rm /gone; echo %s''%s;"
+    "trap 'exit 0' TERM; while :; do sleep 0.1; done"
+)
+
+
+def in_base64(word: str) -> set[str]:
+    """What of it is the same wherever it stands in a longer text."""
+    texts = [base64.b64encode(b"\0" * shift + word.encode()).decode() for shift in range(3)]
+    return {text[start:-4] for text, start in zip(texts, (0, 2, 3), strict=True)}
+
+
+def test_nothing_of_a_task_is_left_on_its_host(machines: LiveRegion, killing: Killing) -> None:
+    """What it had in its memory, on its disk, as a secret and in its log; which is found while it runs, where it is.
+
+    The halves of a word are joined in the task: its definition, which is kept, has none whole.
+    """
+    _, disk, log, secret = words = [f"word-{os.urandom(16).hex()}" for _ in range(4)]
+    machines.client("ssm").put_parameter(Name="/left", Type="SecureString", Value=secret)
+    machines.let("ecsTaskExecutionRole", "ssm:GetParameters")
+    leaves = {
+        "command": ["sh", "-c", LEAVES % tuple(half for word in words[:3] for half in (word[:18], word[18:]))],
+        "secrets": [{"name": "SECRET", "valueFrom": "/left"}],
+        "logConfiguration": machines.log_config("/test/output"),
+        "stopTimeout": 10,
+    }
+    arn = machines.run(machines.register(leaves, **SIZE))
+    machines.wait_status(arn, "RUNNING", BOOT_S)
+    wait_for("its word in its log", lambda: machines.output_of(arn) == [log])
+    places, records = (machines.paths.data, machines.paths.run), (machines.paths.run,)
+    there = files_with(places, words)
+    monitor = monitors(machines)[task_id(arn)]
+    assert words_in_memory(monitor, words) == set(words)
+    assert there[machines.paths.disks / f"{task_id(arn)}.given.img"] == {disk}
+    assert files_with(records, in_base64(secret)), "what its machine is made of is in memory"
+    machines.stop(arn)
+    machines.wait_status(arn, "STOPPED")
+    killing.wait_clean()
+    assert files_with(places, words) == {} and files_with(records, in_base64(secret)) == {}
+    wait_for("the end of its monitor", lambda: not Path(f"/proc/{monitor}").exists())
+    named = [path for place in places for path in place.rglob(f"*{task_id(arn)}*")]
+    assert named == [] and machines.output_of(arn) == [log], "its log is kept, compressed, where logs are"
 
 
 BROKEN = {

@@ -9,10 +9,11 @@ from pathlib import Path
 from neargate.testing.walkthrough import Step, run
 
 from .conftest import end_region, start_region
+from .machines import SLOWER
 from .region import LiveRegion
 
 ROOT = Path(__file__).parents[2]
-WALK_S = 360.0
+WALK_S = 360.0 * SLOWER
 
 
 @contextmanager

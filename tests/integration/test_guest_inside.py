@@ -81,7 +81,7 @@ def test_a_container_s_exit_code_is_the_stream_s(guest: Connection) -> None:
 
 # A shell that is there when its child ends may take the end for itself: the first waits until its own has gone, and the
 # command until the kernel alone knows of that end.
-ORPHAN = """(sh -c 'while [ -d /proc/$PPID ]; do :; done; exit 9' & echo $! > {0})
+ORPHAN = """(sh -c 'while [ $PPID != 1 ] && [ -d /proc/$PPID ]; do :; done; exit 9' & echo $! > {0})
 until grep -q '^State:.Z' /proc/$(cat {0})/status; do :; done"""
 
 

@@ -6,7 +6,6 @@ known to look where words are.
 
 import os
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -15,6 +14,7 @@ from neargate.sandbox.microvm.engine import MicroVmSandbox
 from neargate.testing.machine_rig import MachineRig, guest_is_built
 from neargate.testing.oci_image import build_image, busybox_layer
 from neargate.testing.suites.sandbox import ACCOUNT
+from neargate.testing.word_search import files_with, words_in_memory
 from neargate.world import OsWorld
 
 from . import guest_root
@@ -46,7 +46,6 @@ PORTS = {
 }  # fmt: skip
 # UNIX, IPv4, IPv6, netlink, packet, XDP: all inside the guest's own kernel. Not vsock (40), which leads to a host.
 FAMILIES = {1, 2, 10, 16, 17, 44}
-PIECE = 1 << 20
 
 
 @pytest.fixture(scope="module")
@@ -99,29 +98,6 @@ async def found_in(
     return {place: tuple(map(int, rest)) for place, *rest in fields if rest[0].isdecimal()}
 
 
-def in_memory_of(pid: int, *words: str) -> list[bool]:
-    """Of a process on the host: what a guest would have that took its monitor over."""
-    found = [False] * len(words)
-    with open(f"/proc/{pid}/mem", "rb", buffering=0) as memory:
-        for line in Path(f"/proc/{pid}/maps").read_text().splitlines():
-            start, end = (int(word, 16) for word in line.split()[0].split("-"))
-            if "r" not in line.split()[1] or line.endswith(("[vvar]", "[vsyscall]")):
-                continue
-            kept = b""
-            for at in range(start, end, PIECE):
-                try:
-                    piece = kept + os.pread(memory.fileno(), min(PIECE, end - at), at)
-                except OSError:
-                    continue
-                found = [was or word.encode() in piece for was, word in zip(found, words, strict=True)]
-                kept = piece[-64:]
-    return found
-
-
-def files_with(directory: Path, word: str) -> list[str]:
-    return [str(path) for path in directory.rglob("*") if path.is_file() and word.encode() in path.read_bytes()]
-
-
 def names(lines: list[str], directory: str) -> set[str]:
     """What is in a directory of /sys."""
     return {
@@ -168,8 +144,8 @@ def test_root_of_a_guest_finds_its_own_words_and_none_of_a_neighbour_alive_or_go
         config = await task_with(engine, rig, reference, ours)
         check(await found_in(engine, config, program, ours, neighbours, hosts))
         pids = await rig.monitor_pids()
-        assert in_memory_of(pids[config.task_id], ours, neighbours, hosts) == [True, False, False]
-        assert in_memory_of(pids[neighbour.task_id], ours, neighbours, hosts) == [False, True, False]
+        assert words_in_memory(pids[config.task_id], (ours, neighbours, hosts)) == {ours}
+        assert words_in_memory(pids[neighbour.task_id], (ours, neighbours, hosts)) == {neighbours}
         assert rig.log(config) == f"{ours}\n"
         await engine.delete_container(neighbour.runtime_id)
         check_thrown_away(rig, neighbour, neighbours, pids[neighbour.task_id])
@@ -177,7 +153,7 @@ def test_root_of_a_guest_finds_its_own_words_and_none_of_a_neighbour_alive_or_go
         after = await task_with(engine, rig, reference, ours)
         check(await found_in(engine, after, program, ours, neighbours, hosts))
         pids = await rig.monitor_pids()
-        assert in_memory_of(pids[after.task_id], ours, neighbours) == [True, False]
+        assert words_in_memory(pids[after.task_id], (ours, neighbours)) == {ours}
         await engine.delete_container(after.runtime_id)
 
     rig.run(story)
@@ -200,4 +176,4 @@ def check_thrown_away(rig: MachineRig, config: ContainerConfig, word: str, pid: 
         [str(rig.base / f"disk-{config.task_id}"), str(rig.base / f"{config.task_id}.img"), str(config.log_path)]
     )
     owners = {str(rig.base / f"{config.task_id}.img"), config.log_path}
-    assert set(files_with(rig.base, word)) <= owners
+    assert {str(path) for path in files_with((rig.base,), (word,))} <= owners

@@ -107,6 +107,8 @@ class _Crun(dict[tuple[str, ...], Program]):
     def get(self, words: tuple[str, ...], default: object = None) -> Program | None:  # type: ignore[override]
         """The guest asks for nothing else."""
         assert default is None
+        if words[1:3] == ("sh", "-c"):
+            words = words[5:]  # a shell that becomes what stands behind its script and a name for it
         command = [word for word in words[1:] if not word.startswith("--log")]
         options = {
             "create": self._create,

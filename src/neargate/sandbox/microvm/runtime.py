@@ -27,6 +27,15 @@ _COMMAND_S = 120.0  # of the runtime, with all it says; one that a guest lets ne
 _SAID_MAX = 1024
 _STATE_MAX = 65536
 _NO_CAUSE = "fail startup"  # of a command in a container: what its process said before it is the cause
+# crun 1.8 is between a terminal and its process, and ends when it has no child any more, whatever the terminal still
+# holds; a command may be over before crun first looks. This child of it outlives the process by the moment in which
+# crun passes the rest on. It holds nothing of the terminal, and ends with crun.
+_LINGER = (
+    f'(n=0; until [ -s "$0" ]; do [ -d /proc/$$ ] || exit; {BUSYBOX} sleep 0.05; done; read -r pid < "$0"; '
+    'while [ -d "/proc/$pid" ] && [ -d /proc/$$ ]; do '
+    f"if [ $n -lt 20 ]; then n=$((n + 1)); {BUSYBOX} sleep 0.1; else {BUSYBOX} sleep 0.5; fi; done; "
+    f'{BUSYBOX} sleep 0.2) < /dev/null > /dev/null 2>&1 & exec "$@"'
+)
 # What rtnetlink may answer though all is well: no such family in this kernel; it is there already.
 _HARMLESS = (17, 95, 97)  # EEXIST, EOPNOTSUPP, EAFNOSUPPORT
 T = TypeVar("T")
@@ -256,6 +265,11 @@ def _crun(log: str, command: str, *rest: str) -> tuple[str, ...]:
     return (CRUN, f"--log={log}", "--log-format=json", command, *rest)
 
 
+def lingering(pid_file: str, words: tuple[str, ...]) -> tuple[str, ...]:
+    """crun on a terminal, so that the last of what is said there is heard. It writes `pid_file`."""
+    return (BUSYBOX, "sh", "-c", _LINGER, pid_file, *words)
+
+
 async def execute(guest: Guest, runtime_id: str, number: int, process: bytes, *, detached: bool) -> Execution:
     """A command in a running container, in the cgroup `places.execution(..., number)`, which must be there.
 
@@ -271,7 +285,7 @@ async def execute(guest: Guest, runtime_id: str, number: int, process: bytes, *,
         words = (*words, "--detach", "--pid-file", f"{base}.pid", runtime_id)
         made = await guest.run(words, number=stream, pid_file=f"{base}.pid", timeout_s=_ENDED_S)
     else:
-        words = (*words, "--tty", "--pid-file", f"{base}.pid", runtime_id)
+        words = lingering(f"{base}.pid", (*words, "--tty", "--pid-file", f"{base}.pid", runtime_id))
         made = await guest.run(words, number=stream, terminal=(80, 24), timeout_s=_ENDED_S)
     execution = Execution(process=made, base=base)
     if detached and made.pid is None:
