@@ -79,13 +79,14 @@ def test_a_container_s_exit_code_is_the_stream_s(guest: Connection) -> None:
     assert guest.end(guest.run("crun", "delete", "exits"))[0] == 0
 
 
-# A shell that is there when its child ends may take the end for itself: the first waits until its own has gone, and the
-# command until the kernel alone knows of that end.
+# A shell takes the end of its child for itself, if it sees it: the first ends when its own has gone, and its command
+# when the kernel alone knows of it; the second when its shell has become a program that asks for no child.
 ORPHAN = """(sh -c 'while [ $PPID != 1 ] && [ -d /proc/$PPID ]; do :; done; exit 9' & echo $! > {0})
 until grep -q '^State:.Z' /proc/$(cat {0})/status; do :; done"""
+CHILD = "sh -c 'while grep -q while /proc/$PPID/cmdline; do :; done; exit 9' & echo $! > {0}; exec sleep 1"
 
 
-@pytest.mark.parametrize("script", [ORPHAN, "sh -c 'exit 9' & echo $! > {0}"])
+@pytest.mark.parametrize("script", [ORPHAN, CHILD], ids=["orphan", "child"])
 def test_an_end_before_its_command_s_is_told_after_it(guest: Connection, script: str) -> None:
     """Nobody's child by then, or the command's: its number is not given to another before it is known whose it was."""
     number = guest.run("/run/pid", SHELL, "sh", "-c", script.format("/run/pid"), flags=CONTAINER)
