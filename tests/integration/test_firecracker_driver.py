@@ -189,8 +189,11 @@ def test_a_machine_goes_on_from_a_saved_one(place: VmmPlace) -> None:
             await vmm.restore(replace(spec(place, "two"), memory_mib=512), None, str(snapshot))
         with pytest.raises(MachineRefused, match="takes no disk into a jail that is closed"):
             await vmm.assign("one", spec(place, "task"))
-        with pytest.raises(MachineGone):
-            await vmm.assign("nobody", spec(place, "task"))
+        with pytest.raises(MachineRefused, match="takes no disk into a jail that is closed"):
+            await vmm.add_disks("one", spec(place, "one"))
+        for late in (vmm.assign, vmm.add_disks):
+            with pytest.raises(MachineGone):
+                await late("nobody", spec(place, "task"))
         (place.files / "snapshot.new").mkdir()  # what a killed agent was making or removing
         for _ in range(2):
             await vmm.discard(str(snapshot))

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec import to_builtins
 from msgspec.structs import replace
 
 from neargate.cli import account, hosts
@@ -20,6 +21,7 @@ from neargate.cli.stories.service import service_story
 from neargate.cli.up import banner
 from neargate.model.capacity import Tenancy
 from neargate.placement.tenancy import ONE_TASK, SEVERAL
+from neargate.scheduling.services.blocking import Blocking
 
 ACCOUNT, THEIRS = "123456789012", "210987654321"
 
@@ -174,5 +176,6 @@ def _waiting() -> dict[str, Any]:
         "start_failures": {},
         "targets": [],
         "target_faults": [],
+        "blocking": to_builtins(Blocking()),
         "looked_at_in_s": None,
     }

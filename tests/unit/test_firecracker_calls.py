@@ -275,6 +275,7 @@ def test_the_jailer_is_told_where_and_as_whom_and_makes_no_cgroup() -> None:
     [
         ({"accelerator": "tcg"}, TAP, "KVM alone"),
         ({"vcpus": 33}, TAP, "more than the 32"),
+        ({"disks": (MachineDisk(serial="image-0", path="", read_only=True),)}, TAP, "a disk without a file"),
         ({}, None, "by its name"),
         ({}, JailedInterface(namespace="/x", name="../../etc"), "no name of an interface"),
         ({"mac": "02:00:00:00:00:01 x"}, TAP, "no MAC"),

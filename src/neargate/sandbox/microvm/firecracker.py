@@ -40,6 +40,7 @@ from .vmm import (
 )
 
 _NO_EMULATION = "Firecracker emulates no machines"
+_CLOSED = "Firecracker takes no disk into a jail that is closed; have its machine restored"
 _OVERHEAD_MIB = 32  # its own few, and its program's copy in the jail, which may lie in memory
 _WAIT_S = 20.0  # for the jailer and the socket; for a guest that does not listen yet
 _ASK_S = 5.0
@@ -98,7 +99,12 @@ class FirecrackerVmm:
         Whoever wants a machine at once has one restored, whose jail is made for its own disks.
         """
         await self._machines.found(machine_id)
-        raise MachineRefused("Firecracker takes no disk into a jail that is closed; have its machine restored")
+        raise MachineRefused(_CLOSED)
+
+    async def add_disks(self, machine_id: str, spec: MachineSpec) -> None:  # noqa: ARG002  the seam's
+        """Refused, as `assign` is: a machine is made when its disks are there."""
+        await self._machines.found(machine_id)
+        raise MachineRefused(_CLOSED)
 
     async def discard(self, snapshot: str) -> None:
         """Jails that go on from it have its files by mounts of their own."""

@@ -50,6 +50,8 @@ def check(spec: MachineSpec, interface: JailedInterface | None) -> None:
         raise MachineRefused("Firecracker makes machines with KVM alone")
     if spec.vcpus > _VCPUS_MAX:
         raise MachineRefused(f"{spec.vcpus} processors are more than the {_VCPUS_MAX} that Firecracker gives")
+    if not spec.for_snapshot and not all(disk.path for disk in all_disks(spec)):
+        raise MachineRefused("a disk without a file is for machines that are saved")
     if spec.mac is not None and interface is None:
         raise MachineRefused("a machine with an address has a tap by its name, and there is none")
     if interface is not None and not _DEVICE_NAME.fullmatch(interface.name):
