@@ -48,8 +48,13 @@ def all_connected(region: LiveRegion) -> None:
 
 def hosts(region: LiveRegion) -> dict[str, tuple[int, str]]:
     """Host -> (how many tasks, whom it is kept for)."""
+    return {row[0]: (int(row[3]), row[4]) for row in rows_of_hosts(region)}
+
+
+def rows_of_hosts(region: LiveRegion) -> list[list[str]]:
+    """Of the first table: what more is told of hosts stands below it."""
     rows = [line.split() for line in region.command("hosts").stdout.splitlines()[1:]]
-    return {row[0]: (int(row[3]), row[4]) for row in rows}
+    return [row for row in rows if len(row) > 4 and row[2].partition(",")[0] in ("connected", "away")]
 
 
 def new_account(region: LiveRegion) -> dict[str, Any]:
@@ -111,8 +116,7 @@ def test_a_drained_host_is_left_by_a_load_balancers_node_and_takes_no_task(regio
         return bool(one["State"]["Code"] == "active")
 
     def with_nodes() -> set[str]:
-        rows = [line.split() for line in region.command("hosts").stdout.splitlines()[1:]]
-        return {row[0] for row in rows if row[5] != "0"}
+        return {row[0] for row in rows_of_hosts(region) if row[5] != "0"}
 
     wait_for("an active load balancer", is_active)
     [first] = with_nodes()
