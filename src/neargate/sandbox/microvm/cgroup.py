@@ -77,7 +77,16 @@ def _tasks(root: Path, cgroup_path: str) -> list[Path]:
 
 
 def _is_alive(pid: int) -> bool:
+    """Any thread of it: the first one may have ended alone, and the others run on."""
     try:
-        return Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()[0] not in b"ZX"
+        threads = os.listdir(f"/proc/{pid}/task")
     except OSError:
         return False
+    return any(_state(pid, thread) not in b"ZX" for thread in threads)
+
+
+def _state(pid: int, thread: str) -> bytes:
+    try:
+        return Path(f"/proc/{pid}/task/{thread}/stat").read_bytes().rpartition(b")")[2].split()[0]
+    except OSError:
+        return b"X"

@@ -195,7 +195,7 @@ class Machines:
     async def _end(self, record: MachineRecord) -> None:
         for _ in range(_END_TURNS):
             left = await self._world.offload(LANE, self._kill, record)
-            _collect(record)
+            left = _is_uncollected(record) or left
             if not left and await self._world.offload(LANE, self._removed_cgroups, record):
                 return
             await self._world.sleep(_END_TURN_S)
@@ -337,6 +337,19 @@ def _collect(record: MachineRecord) -> int | None:
         return None
     try:
         return collected(handle)
+    finally:
+        os.close(handle)
+
+
+def _is_uncollected(record: MachineRecord) -> bool:
+    """Collects it; whether it is a child of ours that cannot be yet: killed, and its last threads still end."""
+    handle = held(record.pid, record.start_ticks)
+    if handle is None:
+        return False
+    try:
+        return os.waitid(os.P_PIDFD, handle, os.WEXITED | os.WNOHANG) is None
+    except ChildProcessError:
+        return False
     finally:
         os.close(handle)
 
